@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR BSD-3-Clause
+
+//! The wire format of nlcall.
+//!
+//! This crate holds no code that runs: numbers, layouts and the assertions that keep them. The
+//! kernel module compiles the same two files ([`wire`] and [`syscalls`]) that clients compile, so
+//! the two ends cannot drift apart. `nlcall.yaml` beside this crate is the same description in
+//! YNL, for other languages; a test holds the two together.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+pub mod syscalls;
+pub mod wire;
+
+pub use wire::*;

@@ -1,0 +1,516 @@
+// SPDX-License-Identifier: (GPL-2.0-only WITH Linux-syscall-note) OR BSD-3-Clause
+
+//! Numbers and layouts of the generic-netlink family `nlcall`, version 1.
+//!
+//! Everything is in native byte order, for x86-64 only. Attributes have a namespace per command.
+//! Netlink aligns attributes to four bytes, so the packed arrays below may lie on any multiple of
+//! four: read them unaligned.
+
+use zerocopy_derive::{
+    FromBytes,
+    Immutable,
+    IntoBytes,
+    KnownLayout, //
+};
+
+/// Name of the generic-netlink family.
+pub const FAMILY_NAME: &str = "nlcall";
+
+/// Version of the family, in every `genlmsghdr`. Another version is rejected with `-EINVAL`.
+pub const FAMILY_VERSION: u8 = 1;
+
+/// Name of the multicast group that carries [`Command::Trace`] events.
+pub const TRACE_GROUP: &str = "trace";
+
+/// Largest [`Command::Complete`] message in bytes, headers included, unless the session raised it.
+pub const MAX_COMPLETE_LEN: usize = 8192;
+
+/// Netlink protocol number of the classic front end.
+pub const CLASSIC_PROTOCOL: u32 = 28;
+
+/// Commands of the family.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Command {
+    /// `do`: execute the calls of this message. Attributes: [`submit`].
+    Submit = 1,
+    /// Event, unicast to the session: results. Attributes: [`complete`].
+    Complete = 2,
+    /// `do`: cancel calls in flight. Attributes: [`cancel`]; the reply carries
+    /// [`cancel::CANCELED`] and [`cancel::INTERRUPTED`].
+    Cancel = 3,
+    /// `do`: what this module supports. Reply attributes: [`features`].
+    FeaturesGet = 4,
+    /// `dump`: sessions. Reply attributes: [`session`].
+    SessionGet = 5,
+    /// `dump`: calls in flight. Reply attributes: [`call`].
+    CallGet = 6,
+    /// `dump`: the policy table. Reply attributes: [`syscall`].
+    SyscallGet = 7,
+    /// `do`: limits and access. Reply attributes: [`config`].
+    ConfigGet = 8,
+    /// `do`: change limits and access; needs `CAP_SYS_ADMIN` in the initial user namespace.
+    ConfigSet = 9,
+    /// Event on the multicast group [`TRACE_GROUP`].
+    Trace = 10,
+}
+
+/// Attributes of [`Command::Submit`].
+pub mod submit {
+    /// `u32`: size of one entry of [`CALLS`] in bytes. At least `size_of::<Call>()` and a
+    /// multiple of 8; bytes beyond those that the module knows must be zero.
+    pub const CALL_SIZE: u16 = 1;
+    /// Binary, may repeat: packed array of [`Call`](super::Call). `nla_len` is 16 bits wide, so
+    /// longer batches use several attributes; an entry never straddles two of them.
+    pub const CALLS: u16 = 2;
+    /// Binary, may repeat (the payloads are concatenated): bytes that arguments refer to.
+    pub const DATA: u16 = 3;
+    /// Binary, may repeat: packed array of [`Reloc`](super::Reloc).
+    pub const RELOC: u16 = 4;
+    /// `u32`: a pidfd of the sender; the calls execute in that process.
+    pub const TARGET_PIDFD: u16 = 5;
+    /// `u64`: address of a [`ResultsHeader`](super::ResultsHeader) in the sender.
+    pub const RESULTS_PTR: u16 = 6;
+    /// `u64`: address of the data in the sender, instead of [`DATA`].
+    pub const DATA_PTR: u16 = 7;
+    /// `u64`: length of the data at [`DATA_PTR`] in bytes.
+    pub const DATA_LEN: u16 = 8;
+    /// Padding; ignored.
+    pub const PAD: u16 = 9;
+    /// Highest attribute number.
+    pub const MAX: u16 = PAD;
+}
+
+/// Attributes of [`Command::Complete`].
+pub mod complete {
+    /// Binary: packed array of [`CallResult`](super::CallResult).
+    pub const RESULTS: u16 = 1;
+    /// Binary: output areas; [`CallResult`](super::CallResult) says which bytes are whose.
+    pub const DATA: u16 = 2;
+    /// Highest attribute number.
+    pub const MAX: u16 = DATA;
+}
+
+/// Attributes of [`Command::Cancel`] and of its reply. A request names exactly one of the first
+/// four.
+pub mod cancel {
+    /// `u64`: cancel the calls with this `user_data`.
+    pub const USER_DATA: u16 = 1;
+    /// `s32`: cancel the calls whose first argument is this descriptor, of those system calls
+    /// whose first argument is a descriptor.
+    pub const FD: u16 = 2;
+    /// `u32`: cancel the calls of this system call number.
+    pub const NR: u16 = 3;
+    /// Flag: cancel everything in flight.
+    pub const ALL: u16 = 4;
+    /// Reply, `u32`: calls that had not started; they complete with `Outcome::Canceled`.
+    pub const CANCELED: u16 = 5;
+    /// Reply, `u32`: running calls that were asked to stop; their completion says whether they
+    /// did (`Outcome::Interrupted`) or came to their end all the same (`Outcome::Ran`).
+    pub const INTERRUPTED: u16 = 6;
+    /// Padding; ignored.
+    pub const PAD: u16 = 7;
+    /// Highest attribute number.
+    pub const MAX: u16 = PAD;
+}
+
+/// Attributes of the reply to [`Command::FeaturesGet`].
+pub mod features {
+    /// `u32`: size of [`Call`](super::Call) in bytes.
+    pub const CALL_SIZE: u16 = 1;
+    /// `u32`: size of [`CallResult`](super::CallResult) in bytes.
+    pub const RESULT_SIZE: u16 = 2;
+    /// `u64`: mask of the call flags that work ([`flag`](super::flag)).
+    pub const CALL_FLAGS: u16 = 3;
+    /// `u32`: mask with bit `k` set where argument kind `k` works ([`ArgKind`](super::ArgKind)).
+    pub const ARG_KINDS: u16 = 4;
+    /// `u64`: mask with bit `n` set where [`submit`](super::submit) attribute `n` works.
+    pub const SUBMIT_ATTRS: u16 = 5;
+    /// `u32`: most calls in flight per session.
+    pub const MAX_IN_FLIGHT: u16 = 6;
+    /// `u32`: most workers per session.
+    pub const MAX_WORKERS: u16 = 7;
+    /// String: release of the running kernel, as `uname -r` prints it.
+    pub const KERNEL: u16 = 8;
+    /// `u64`: FNV-1a hash of the policy table; two modules with the same hash decide alike.
+    pub const POLICY_HASH: u16 = 9;
+    /// String: version of the module.
+    pub const MODULE_VERSION: u16 = 10;
+    /// Padding; ignored.
+    pub const PAD: u16 = 11;
+    /// Highest attribute number.
+    pub const MAX: u16 = PAD;
+}
+
+/// Attributes of a reply to [`Command::SessionGet`].
+pub mod session {
+    /// `u64`: number of the session, unique since the module was loaded.
+    pub const ID: u16 = 1;
+    /// `u32`: process id (thread group) of the owner in the reader's pid namespace, 0 where it is
+    /// not visible there or the owner has ended.
+    pub const PID: u16 = 2;
+    /// String: name (`comm`) of the owner.
+    pub const COMM: u16 = 3;
+    /// `u32`: netlink port id of the socket.
+    pub const PORTID: u16 = 4;
+    /// `u32`: a [`SessionState`](super::SessionState).
+    pub const STATE: u16 = 5;
+    /// `u32`: calls accepted whose completion was not yet delivered.
+    pub const IN_FLIGHT: u16 = 6;
+    /// `u32`: calls that wait for a worker.
+    pub const QUEUED: u16 = 7;
+    /// `u32`: calls that a worker executes, blocked ones included.
+    pub const RUNNING: u16 = 8;
+    /// `u32`: running calls that are blocked.
+    pub const BLOCKED: u16 = 9;
+    /// `u32`: completions that wait for room in the receive buffer.
+    pub const UNDELIVERED: u16 = 10;
+    /// `u32`: workers of the session.
+    pub const WORKERS: u16 = 11;
+    /// Flag: every worker up to the cap is blocked and calls wait.
+    pub const SATURATED: u16 = 12;
+    /// `u64`: calls accepted since the session began.
+    pub const ACCEPTED: u16 = 13;
+    /// `u64`: completions delivered since the session began.
+    pub const DELIVERED: u16 = 14;
+    /// `u64`: calls that a message named and that were rejected with it.
+    pub const REJECTED: u16 = 15;
+    /// `u32`: `nlmsg_seq` of the last SUBMIT that was accepted.
+    pub const LAST_SEQ: u16 = 16;
+    /// `u32`: a [`FrontEnd`](super::FrontEnd).
+    pub const FRONT_END: u16 = 17;
+    /// Padding; ignored.
+    pub const PAD: u16 = 18;
+    /// Request, flag: only the session of the asking socket.
+    pub const OWN: u16 = 19;
+    /// Highest attribute number.
+    pub const MAX: u16 = OWN;
+}
+
+/// Attributes of a reply to [`Command::CallGet`].
+pub mod call {
+    /// `u64`: number of the session.
+    pub const SESSION: u16 = 1;
+    /// `u64`: the call's `user_data`; only with the right to ptrace the owner.
+    pub const USER_DATA: u16 = 2;
+    /// `u32`: system call number.
+    pub const NR: u16 = 3;
+    /// `u32`: a [`CallState`](super::CallState).
+    pub const STATE: u16 = 4;
+    /// `u64`: nanoseconds since the call was accepted.
+    pub const AGE_NS: u16 = 5;
+    /// `u32`: thread id of the worker that executes it.
+    pub const WORKER: u16 = 6;
+    /// Binary: six `u64` arguments; only with the right to ptrace the owner.
+    pub const ARGS: u16 = 7;
+    /// Padding; ignored.
+    pub const PAD: u16 = 8;
+    /// Highest attribute number.
+    pub const MAX: u16 = PAD;
+}
+
+/// Attributes of a reply to [`Command::SyscallGet`].
+pub mod syscall {
+    /// `u32`: system call number.
+    pub const NR: u16 = 1;
+    /// String: name, as in the kernel's table.
+    pub const NAME: u16 = 2;
+    /// `u32`: a [`Verdict`](super::Verdict).
+    pub const VERDICT: u16 = 3;
+    /// String: why, in words; absent where the call executes everywhere without a difference.
+    pub const REASON: u16 = 4;
+    /// Highest attribute number.
+    pub const MAX: u16 = REASON;
+}
+
+/// Attributes of [`Command::ConfigGet`] replies and of [`Command::ConfigSet`].
+pub mod config {
+    /// `u32`: most calls in flight per session.
+    pub const MAX_IN_FLIGHT: u16 = 1;
+    /// `u32`: most workers per session.
+    pub const MAX_WORKERS: u16 = 2;
+    /// String: `root`, `everyone` or a decimal group id.
+    pub const ACCESS: u16 = 3;
+    /// Highest attribute number.
+    pub const MAX: u16 = ACCESS;
+}
+
+/// Flags of a [`Call`].
+pub mod flag {
+    /// The next call of the batch starts only when this one succeeded.
+    pub const LINK: u32 = 1 << 0;
+    /// The next call of the batch starts when this one ended, however it ended.
+    pub const HARDLINK: u32 = 1 << 1;
+    /// This call starts when all earlier calls of the session completed, and later ones wait.
+    pub const DRAIN: u32 = 1 << 2;
+    /// Execute in the submitting thread before its `sendmsg` returns.
+    pub const INLINE: u32 = 1 << 3;
+    /// No completion where the call succeeded.
+    pub const SKIP_SUCCESS: u32 = 1 << 4;
+    /// All flags that version 1 knows.
+    pub const KNOWN: u32 = LINK | HARDLINK | DRAIN | INLINE | SKIP_SUCCESS;
+}
+
+/// What an argument of a [`Call`] is. Four bits each in [`Call::arg_kinds`], the first argument in
+/// the lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ArgKind {
+    /// The argument itself.
+    Value = 0,
+    /// Offset into DATA; the bytes are placed in the executing process's memory.
+    Data = 1,
+    /// Output area: length in the upper 32 bits, offset in the lower; returned in the
+    /// completion's DATA.
+    Out = 2,
+    /// Result of an earlier call of the batch: its index.
+    Result = 3,
+    /// Field of an earlier call's output: index (bits 0..24), width in bytes (24..32: 1, 2, 4 or
+    /// 8) and offset (32..64).
+    Load = 4,
+}
+
+/// Bits of [`Call::arg_kinds`] that hold one argument's kind.
+pub const ARG_KIND_BITS: u32 = 4;
+
+/// One system call request.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Call {
+    /// Opaque; returned in the completion.
+    pub user_data: u64,
+    /// System call number of the x86-64 table.
+    pub nr: u32,
+    /// [`flag`] bits.
+    pub flags: u32,
+    /// The six arguments; unused ones are zero.
+    pub args: [u64; 6],
+    /// [`ArgKind`] of each argument, [`ARG_KIND_BITS`] bits each; the upper eight bits are zero.
+    pub arg_kinds: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Time limit in nanoseconds from the start of the call; 0 for none.
+    pub timeout_ns: u64,
+}
+
+/// One completion.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct CallResult {
+    /// Of the call.
+    pub user_data: u64,
+    /// What the system call returned: a value, or a negative errno in `-4095..=-1`.
+    pub ret: i64,
+    /// An [`Outcome`].
+    pub outcome: u16,
+    /// A [`Restart`].
+    pub restart: u16,
+    /// Offset of the call's output in the message's DATA, in bytes.
+    pub data_off: u32,
+    /// Length of the call's output in bytes.
+    pub data_len: u32,
+    /// Zero.
+    pub reserved: u32,
+}
+
+/// Head of a results array in the sender's memory ([`submit::RESULTS_PTR`]); the entries follow.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct ResultsHeader {
+    /// Entries written so far; stored after each entry, with release order.
+    pub done: u32,
+    /// Entries that fit.
+    pub capacity: u32,
+    /// Zero.
+    pub reserved: u64,
+}
+
+/// One pointer inside DATA.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Reloc {
+    /// Offset in DATA of the eight bytes to fill in.
+    pub at: u32,
+    /// Offset in DATA that they shall point to.
+    pub to: u32,
+}
+
+/// How a call ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Outcome {
+    /// The call ran to its end; `ret` is its own result, errors included.
+    Ran = 0,
+    /// The call never started; `ret` says why (`-EAGAIN`: no worker could be made; `-ESRCH`: the
+    /// process ended or executed another program).
+    NotStarted = 1,
+    /// Cancelled before it started; `ret` is `-ECANCELED`.
+    Canceled = 2,
+    /// Its time limit passed; `ret` is `-ETIME`.
+    TimedOut = 3,
+    /// Refused in the sender's context after it was accepted (seccomp); `ret` is the errno.
+    Refused = 4,
+    /// It started and was interrupted (cancel, end of the process); `ret` is `-EINTR` and
+    /// `restart` says how the kernel would have restarted it. It may have had effects.
+    Interrupted = 5,
+}
+
+/// What the kernel would have done with an interrupted call (`include/linux/errno.h`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u16)]
+pub enum Restart {
+    /// Not interrupted, or not restartable.
+    None = 0,
+    /// `ERESTARTNOINTR`: restart always.
+    NoIntr = 1,
+    /// `ERESTARTSYS`: restart where `SA_RESTART` is set.
+    Sys = 2,
+    /// `ERESTARTNOHAND`: restart where no handler ran.
+    NoHand = 3,
+    /// `ERESTART_RESTARTBLOCK`: continue with the remaining time.
+    Block = 4,
+}
+
+/// What may be done with a system call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Verdict {
+    /// Executes on a worker and INLINE.
+    Both = 0,
+    /// Executes on a worker with a stated difference, and INLINE.
+    Differs = 1,
+    /// Executes only INLINE.
+    InlineOnly = 2,
+    /// Refused.
+    Refused = 3,
+}
+
+/// Where a call is ([`call::STATE`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum CallState {
+    /// The message was accepted; the sender has not yet returned to user mode.
+    Accepted = 0,
+    /// Waits for a worker.
+    Queued = 1,
+    /// A worker executes it.
+    Running = 2,
+    /// Was interrupted for the kernel's own reasons and will be re-issued by its worker.
+    Interrupted = 3,
+    /// Ended; the completion waits for room in the receive buffer.
+    Done = 4,
+}
+
+/// State of a session ([`session::STATE`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum SessionState {
+    /// Takes submissions.
+    Open = 0,
+    /// The owner ended or executed another program; completions can still be read.
+    Ended = 1,
+    /// The socket was closed; the session goes as soon as its workers have.
+    Closed = 2,
+}
+
+/// How a session is spoken to ([`session::FRONT_END`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum FrontEnd {
+    /// The generic-netlink family.
+    Generic = 0,
+    /// Raw netlink protocol [`CLASSIC_PROTOCOL`].
+    Classic = 1,
+}
+
+/// The message of the classic front end, as the early demonstration's user program fills it in on
+/// x86-64. The completion is the same structure with the return value in `count`.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Readi {
+    /// Process in whose context to read; its own pid, in the early demonstration.
+    pub pid: i32,
+    /// Descriptor to read from.
+    pub fd: i32,
+    /// Address of the buffer in that process.
+    pub ptr: u64,
+    /// Bytes to read; in the completion, the return value.
+    pub count: i32,
+    /// Padding of the C structure; ignored.
+    pub padding: [u8; 4],
+}
+
+// The layout is the contract: a change that moves a field must not compile.
+const _: () = {
+    use core::mem::{
+        offset_of,
+        size_of, //
+    };
+
+    assert!(size_of::<Call>() == 80);
+    assert!(offset_of!(Call, user_data) == 0);
+    assert!(offset_of!(Call, nr) == 8);
+    assert!(offset_of!(Call, flags) == 12);
+    assert!(offset_of!(Call, args) == 16);
+    assert!(offset_of!(Call, arg_kinds) == 64);
+    assert!(offset_of!(Call, reserved) == 68);
+    assert!(offset_of!(Call, timeout_ns) == 72);
+
+    assert!(size_of::<CallResult>() == 32);
+    assert!(offset_of!(CallResult, user_data) == 0);
+    assert!(offset_of!(CallResult, ret) == 8);
+    assert!(offset_of!(CallResult, outcome) == 16);
+    assert!(offset_of!(CallResult, restart) == 18);
+    assert!(offset_of!(CallResult, data_off) == 20);
+    assert!(offset_of!(CallResult, data_len) == 24);
+    assert!(offset_of!(CallResult, reserved) == 28);
+
+    assert!(size_of::<ResultsHeader>() == 16);
+    assert!(size_of::<Reloc>() == 8);
+
+    assert!(size_of::<Readi>() == 24);
+    assert!(offset_of!(Readi, ptr) == 8);
+    assert!(offset_of!(Readi, count) == 16);
+};
+
+/// Declares how a wire number becomes one of the enums above: unknown numbers are `None`.
+macro_rules! from_wire {
+    ($($type:ident: $repr:ty { $($variant:ident),+ $(,)? })+) => {$(
+        impl $type {
+            /// All values, in the order of their numbers.
+            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
+
+            /// The value that this wire number stands for.
+            pub const fn from_wire(number: $repr) -> Option<Self> {
+                $(if number == Self::$variant as $repr {
+                    return Some(Self::$variant);
+                })+
+                None
+            }
+        }
+    )+};
+}
+
+from_wire! {
+    Command: u8 {
+        Submit, Complete, Cancel, FeaturesGet, SessionGet, CallGet, SyscallGet, ConfigGet,
+        ConfigSet, Trace,
+    }
+    ArgKind: u8 { Value, Data, Out, Result, Load }
+    Outcome: u16 { Ran, NotStarted, Canceled, TimedOut, Refused, Interrupted }
+    Restart: u16 { None, NoIntr, Sys, NoHand, Block }
+    Verdict: u32 { Both, Differs, InlineOnly, Refused }
+    CallState: u32 { Accepted, Queued, Running, Interrupted, Done }
+    SessionState: u32 { Open, Ended, Closed }
+    FrontEnd: u32 { Generic, Classic }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! What follows when a system call returns on a worker.
+
+use crate::{
+    reject::errno,
+    wire::{
+        Outcome,
+        Restart, //
+    },
+};
+
+/// How a call ended: the part of its completion that is not its name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ending {
+    /// Return value: a result, or a negative errno.
+    pub ret: i64,
+    /// Whether the call ran.
+    pub outcome: Outcome,
+    /// What the kernel would have done about an interruption.
+    pub restart: Restart,
+}
+
+impl Ending {
+    /// Never started, for the reason that `errno` (positive) names.
+    pub fn not_started(errno: i32) -> Self {
+        Self {
+            ret: -i64::from(errno),
+            outcome: Outcome::NotStarted,
+            restart: Restart::None,
+        }
+    }
+
+    /// Cancelled before it started.
+    pub fn canceled() -> Self {
+        Self {
+            ret: -i64::from(errno::ECANCELED),
+            outcome: Outcome::Canceled,
+            restart: Restart::None,
+        }
+    }
+}
+
+/// What the worker does next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// The call is complete.
+    Complete(Ending),
+    /// The kernel interrupted the call for reasons of its own (a stop signal, the freezer, task
+    /// work): handle those, then issue it again.
+    Again,
+    /// The same, for a call that keeps what remains of its time limit in the worker's restart
+    /// block: issue `restart_syscall`.
+    Continue,
+}
+
+/// The codes that never reach user space, of `include/linux/errno.h`.
+fn restart_of(ret: i64) -> Restart {
+    match ret {
+        -512 => Restart::Sys,
+        -513 => Restart::NoIntr,
+        -514 => Restart::NoHand,
+        -516 => Restart::Block,
+        _ => Restart::None,
+    }
+}
+
+/// Decides what follows from the value that the system call switch returned. `asked_to_stop`: the
+/// call was cancelled while it ran, or its session or process is ending.
+pub fn after(ret: i64, asked_to_stop: bool) -> Next {
+    let restart = restart_of(ret);
+    match restart {
+        Restart::None if asked_to_stop && ret == -i64::from(errno::EINTR) => {
+            Next::Complete(interrupted(restart))
+        }
+        Restart::None => Next::Complete(Ending {
+            ret,
+            outcome: Outcome::Ran,
+            restart,
+        }),
+        _ if asked_to_stop => Next::Complete(interrupted(restart)),
+        Restart::Block => Next::Continue,
+        Restart::Sys | Restart::NoIntr | Restart::NoHand => Next::Again,
+    }
+}
+
+fn interrupted(restart: Restart) -> Ending {
+    Ending {
+        ret: -i64::from(errno::EINTR),
+        outcome: Outcome::Interrupted,
+        restart,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_and_errors_complete() {
+        for ret in [0, 1, i64::MAX, -1, -4, -4095, i64::MIN] {
+            let Next::Complete(ending) = after(ret, false) else {
+                panic!("{ret} completes");
+            };
+            assert_eq!((ending.ret, ending.outcome), (ret, Outcome::Ran));
+        }
+    }
+
+    #[test]
+    fn an_interruption_of_the_kernel_is_invisible() {
+        for ret in [-512, -513, -514] {
+            assert_eq!(after(ret, false), Next::Again);
+        }
+        assert_eq!(after(-516, false), Next::Continue);
+    }
+
+    #[test]
+    fn an_interruption_on_request_says_how_to_restart() {
+        let cases = [
+            (-512, Restart::Sys),
+            (-513, Restart::NoIntr),
+            (-514, Restart::NoHand),
+            (-516, Restart::Block),
+            (-4, Restart::None),
+        ];
+        for (ret, restart) in cases {
+            assert_eq!(
+                after(ret, true),
+                Next::Complete(interrupted(restart)),
+                "{ret}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_call_that_ended_in_spite_of_the_request_ran() {
+        assert_eq!(
+            after(5, true),
+            Next::Complete(Ending {
+                ret: 5,
+                outcome: Outcome::Ran,
+                restart: Restart::None,
+            })
+        );
+    }
+}

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The parts of the nlcall module that know no kernel types.
+//!
+//! Kbuild compiles these files into the module; this crate compiles them on the host, where unit
+//! tests and property tests run them. What binds them to the kernel is in the other files of this
+//! folder.
+
+pub mod calls;
+pub mod ended;
+pub mod gate;
+pub mod owner;
+pub mod parse;
+pub mod policy;
+pub mod reject;
+pub mod sched;
+pub mod text;
+
+pub use nlcall_abi::{
+    syscalls,
+    wire, //
+};

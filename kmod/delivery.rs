@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Completions on their way into the receive buffer.
+//!
+//! A completion stays in its slot until the socket has taken the message that carries it. One
+//! flusher per session is at work at a time, and it never waits: when the buffer's half is full,
+//! the destructor of the next message that is read calls it again.
+
+use core::ffi::c_void;
+
+use kernel::{
+    prelude::*,
+    sync::Arc,
+    workqueue::WorkItem, //
+};
+use zerocopy::IntoBytes;
+
+use crate::{
+    message::{
+        Message,
+        ATTR_HEADER,
+        GENERIC_HEADER, //
+    },
+    session::{
+        Session,
+        FLUSH,
+        LATER, //
+    },
+    shim,
+    socket::SessionRef,
+    wire::{
+        complete,
+        CallResult,
+        Command,
+        FrontEnd,
+        Readi,
+        MAX_COMPLETE_LEN, //
+    },
+};
+
+/// Most completions of one message.
+const MOST: u32 =
+    ((MAX_COMPLETE_LEN - GENERIC_HEADER - ATTR_HEADER) / size_of::<CallResult>()) as u32;
+
+/// How long the flusher waits before it looks again, where nothing would call it: the buffer is
+/// full of other messages, or memory is short. Jiffies.
+const LATER_JIFFIES: kernel::time::Jiffies = 5;
+
+/// What became of an attempt to deliver.
+enum Attempt {
+    /// A message was delivered; there may be more.
+    Delivered,
+    /// Nothing is left to deliver, or nobody to deliver to.
+    Nothing,
+    /// No room; reading one of our messages calls the flusher.
+    Full,
+    /// No room or no memory, and nothing will call the flusher.
+    Later,
+}
+
+impl Session {
+    /// Delivers what can be delivered, unless somebody else is at it.
+    pub fn flush(self: &Arc<Self>) {
+        if !self.inner().lock().gate.enter() {
+            return;
+        }
+        loop {
+            let last = loop {
+                match self.deliver() {
+                    Attempt::Delivered => {}
+                    last => break last,
+                }
+            };
+            if matches!(last, Attempt::Later) {
+                let _ = shim::queue().enqueue_delayed::<_, LATER>(self.clone(), LATER_JIFFIES);
+            }
+            if self.inner().lock().gate.leave() {
+                return;
+            }
+        }
+    }
+
+    /// Lets the work queue deliver. Never sleeps.
+    pub fn flush_soon(self: &Arc<Self>) {
+        let _ = shim::queue().enqueue::<_, FLUSH>(self.clone());
+    }
+
+    /// Delivers one message. Only by the one flusher that the gate admitted.
+    fn deliver(self: &Arc<Self>) -> Attempt {
+        let (sock, count, first) = {
+            let inner = self.inner().lock();
+            let Some(sock) = inner.sock.clone() else {
+                return Attempt::Nothing;
+            };
+            let most = match self.front_end() {
+                FrontEnd::Generic => MOST,
+                FrontEnd::Classic => 1,
+            };
+            (
+                sock,
+                inner.calls.undelivered().min(most),
+                inner.outstanding == 0,
+            )
+        };
+        if count == 0 {
+            return Attempt::Nothing;
+        }
+        let len = GENERIC_HEADER + ATTR_HEADER + count as usize * size_of::<CallResult>();
+        // The first message may use the whole buffer: else a small one would take none.
+        if !first && !sock.has_room(len) {
+            return Attempt::Full;
+        }
+        let message = match self.front_end() {
+            FrontEnd::Generic => self.complete(count),
+            FrontEnd::Classic => self.echo(),
+        };
+        let Ok(message) = message else {
+            self.inner().lock().calls.unsent();
+            return Attempt::Later;
+        };
+        // Before the message is there to be read, and its destructor to run.
+        self.inner().lock().outstanding += 1;
+        let delivered = sock.deliver(message, self.clone());
+        let mut inner = self.inner().lock();
+        match delivered {
+            Ok(()) => {
+                inner.calls.sent();
+                Attempt::Delivered
+            }
+            Err(_this) => {
+                inner.calls.unsent();
+                inner.outstanding -= 1;
+                if inner.outstanding == 0 {
+                    Attempt::Later
+                } else {
+                    Attempt::Full
+                }
+            }
+        }
+    }
+
+    /// Writes up to `count` completions into a message.
+    fn complete(&self, count: u32) -> Result<Message> {
+        let mut message = Message::new(ATTR_HEADER + count as usize * size_of::<CallResult>())?;
+        let mut body = message.begin(self.portid(), 0, 0, Command::Complete)?;
+        let mut results = body.put_results(complete::RESULTS, count)?;
+        self.inner()
+            .lock()
+            .calls
+            .send(count, |slot| results.push(&slot.result()));
+        if !results.is_full() {
+            // The session was closed meanwhile.
+            return Err(ENOTCONN);
+        }
+        body.end();
+        Ok(message)
+    }
+
+    /// Writes one completion as the classic front end does: the message of its sender, with the
+    /// return value in `count`.
+    fn echo(&self) -> Result<Message> {
+        let mut message = Message::new(size_of::<Readi>())?;
+        let mut echo = None;
+        self.inner().lock().calls.send(1, |slot| {
+            let readi = Readi {
+                pid: slot.user_data() as u32 as i32,
+                fd: slot.args()[0] as i32,
+                ptr: slot.args()[1],
+                count: slot.result().ret as i32,
+                padding: [0; 4],
+            };
+            echo = Some(((slot.user_data() >> 32) as u32, readi));
+        });
+        let (seq, readi) = echo.ok_or(ENOTCONN)?;
+        message.plain(self.portid(), seq, readi.as_bytes())?;
+        Ok(message)
+    }
+}
+
+impl WorkItem<FLUSH> for Session {
+    type Pointer = Arc<Session>;
+
+    fn run(this: Arc<Session>) {
+        this.flush();
+    }
+}
+
+impl WorkItem<LATER> for Session {
+    type Pointer = Arc<Session>;
+
+    fn run(this: Arc<Session>) {
+        this.flush();
+    }
+}
+
+/// A COMPLETE message was read, or went with its socket: there may be room for the next. In any
+/// context, interrupts included.
+#[no_mangle]
+extern "C" fn nlcall_message_gone(session: *mut c_void) {
+    // SAFETY: The reference that the message took over in `Sock::deliver()`, given back once.
+    let session = unsafe { <Arc<Session> as SessionRef>::from_raw(session) };
+    let waiting = {
+        let mut inner = session.inner().lock();
+        inner.outstanding -= 1;
+        inner.calls.undelivered() > 0
+    };
+    if waiting {
+        session.flush_soon();
+    }
+}

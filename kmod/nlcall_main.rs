@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! nlcall: any Linux system call, asynchronously, as a netlink message.
+//!
+//! Where things live:
+//!
+//! | file | noun |
+//! | --- | --- |
+//! | `family.rs` | the generic-netlink commands: checks, replies, dumps |
+//! | `session.rs` | a socket that submits and its process: acceptance, queue, workers, end |
+//! | `worker.rs` | a thread of the process that executes calls |
+//! | `delivery.rs` | completions on their way into the receive buffer |
+//! | `registry.rs` | all sessions |
+//! | `sender.rs` | the thread that sent a message: who it is and whether it may |
+//! | `socket.rs` | a netlink socket and the session bound to it |
+//! | `message.rs` | a netlink message being written |
+//! | `classic.rs` | the front end of the early demonstration |
+//! | `shim.rs`, `shim.c`, `shim.h` | what Rust cannot reach |
+//!
+//! The rest knows no kernel types and is tested on the host (`pure.rs`): `parse`, `policy`,
+//! `calls` (the life of a call, after `docs/lifecycle.md`), `ended`, `sched`, `owner`, `gate`,
+//! `reject`, `text`.
+
+use kernel::prelude::*;
+
+pub mod calls;
+pub mod classic;
+pub mod delivery;
+pub mod ended;
+pub mod family;
+pub mod gate;
+pub mod message;
+pub mod owner;
+pub mod parse;
+pub mod policy;
+pub mod registry;
+pub mod reject;
+pub mod sched;
+pub mod sender;
+pub mod session;
+pub mod shim;
+pub mod socket;
+#[path = "../abi/src/syscalls.rs"]
+pub mod syscalls;
+pub mod text;
+#[path = "../abi/src/wire.rs"]
+pub mod wire;
+pub mod worker;
+
+module! {
+    type: Nlcall,
+    name: "nlcall",
+    authors: ["The nlcall developers"],
+    description: "Any system call, asynchronously, as a netlink message",
+    license: "GPL v2",
+    params: {
+        max_in_flight: u32 {
+            default: 65536,
+            description: "Most calls in flight per session, 1 to 1048576 (default 65536)",
+        },
+        max_workers: u32 {
+            default: 128,
+            description: "Most workers per session, 1 to 4096 (default 128)",
+        },
+        classic: bool {
+            default: false,
+            description: "Also serve raw netlink protocol 28 (default no)",
+        },
+    },
+}
+
+/// Parameter `max_in_flight`, within its range.
+pub fn max_in_flight() -> u32 {
+    module_parameters::max_in_flight.value().clamp(1, 1 << 20)
+}
+
+/// Parameter `max_workers`, within its range.
+pub fn max_workers() -> u32 {
+    module_parameters::max_workers.value().clamp(1, 4096)
+}
+
+/// This module.
+const fn this_module() -> *mut kernel::bindings::module {
+    kernel::module::this_module::<LocalModule>().as_ptr()
+}
+
+/// Version of the module, that of the workspace.
+pub const VERSION: &str = "0.1.0";
+
+/// The loaded module. Fields are dropped in this order: first nobody new can come, then what is
+/// still running is waited for.
+struct Nlcall {
+    _classic: Option<classic::Registration>,
+    _family: family::Registration,
+    _border: shim::Border,
+}
+
+impl kernel::Module for Nlcall {
+    fn init(_module: &'static ThisModule) -> Result<Self> {
+        sender::check_parameter()?;
+        let border = shim::Border::new()?;
+        registry::init();
+        let family = family::Registration::new()?;
+        let classic = if module_parameters::classic.value() {
+            Some(classic::Registration::new()?)
+        } else {
+            None
+        };
+        Ok(Self {
+            _classic: classic,
+            _family: family,
+            _border: border,
+        })
+    }
+}

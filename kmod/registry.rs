@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! All sessions, by number.
+
+use kernel::{
+    bindings,
+    prelude::*,
+    rbtree::{
+        RBTree,
+        RBTreeNodeReservation, //
+    },
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        global_lock,
+        Arc, //
+    }, //
+};
+
+use crate::session::{
+    End, //
+    Session,
+};
+
+/// The sessions whose socket is open.
+struct Sessions {
+    /// Number of the last session that was begun.
+    last: u64,
+    tree: RBTree<u64, Arc<Session>>,
+}
+
+global_lock! {
+    // SAFETY: Initialised by `init()`, before a session can begin.
+    unsafe(uninit) static SESSIONS: SpinLock<Option<Sessions>> = None;
+}
+
+/// How many sessions the tree holds, to pass over it cheaply when a thread ends.
+static COUNT: Atomic<u32> = Atomic::new(0);
+
+/// Prepares the registry.
+pub fn init() {
+    // SAFETY: Called once, by module initialisation, before anything else here.
+    unsafe { SESSIONS.init() };
+    *SESSIONS.lock() = Some(Sessions {
+        last: 0,
+        tree: RBTree::new(),
+    });
+}
+
+/// A number for a new session and a place in the registry.
+pub struct Place {
+    /// The number.
+    pub id: u64,
+    reservation: RBTreeNodeReservation<u64, Arc<Session>>,
+}
+
+/// Reserves a place.
+pub fn reserve() -> Result<Place> {
+    let reservation = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+    let mut guard = SESSIONS.lock();
+    let sessions = guard.as_mut().ok_or(ENODEV)?;
+    sessions.last += 1;
+    Ok(Place {
+        id: sessions.last,
+        reservation,
+    })
+}
+
+/// Enters a session at its place; it stays until [`remove`].
+pub fn insert(place: Place, session: Arc<Session>) {
+    let node = place.reservation.into_node(place.id, session);
+    if let Some(sessions) = SESSIONS.lock().as_mut() {
+        sessions.tree.insert(node);
+        COUNT.fetch_add(1, Relaxed);
+    }
+}
+
+/// Takes a session out.
+pub fn remove(id: u64) {
+    let session = SESSIONS
+        .lock()
+        .as_mut()
+        .and_then(|sessions| sessions.tree.remove(&id));
+    if session.is_some() {
+        COUNT.fetch_sub(1, Relaxed);
+    }
+    // The reference is dropped here, outside of the lock.
+}
+
+/// The session with the lowest number above `id`.
+pub fn after(id: u64) -> Option<Arc<Session>> {
+    let guard = SESSIONS.lock();
+    let cursor = guard.as_ref()?.tree.cursor_lower_bound(&(id + 1))?;
+    Some(cursor.current().1.clone())
+}
+
+/// The last thread of a process that is not a worker is ending: so do its sessions.
+#[no_mangle]
+extern "C" fn nlcall_process_ends(tgid: *const bindings::pid) {
+    if COUNT.load(Relaxed) == 0 {
+        return;
+    }
+    let mut id = 0;
+    while let Some(session) = after(id) {
+        id = session.id();
+        if session.owner().is(tgid) {
+            session.end(End::Process);
+        }
+    }
+}

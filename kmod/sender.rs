@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The thread that sent a message: who it is and whether it may.
+
+use kernel::{
+    bindings,
+    cred::Credential,
+    prelude::*,
+    sync::aref::ARef,
+    task::Task, //
+};
+
+use crate::{
+    owner::Identity,
+    reject::{
+        reject,
+        Rejection, //
+    },
+    shim::{
+        self,
+        sender_is, //
+    },
+    socket, //
+};
+
+/// `CAP_SYS_ADMIN` of `include/uapi/linux/capability.h`.
+const CAP_SYS_ADMIN: i32 = 21;
+
+/// Whether the current thread has `CAP_SYS_ADMIN` in the initial user namespace.
+pub fn is_admin() -> bool {
+    // SAFETY: Asks about `current`.
+    unsafe { bindings::capable(CAP_SYS_ADMIN) }
+}
+
+/// Whether the current thread may submit at all.
+pub fn check() -> Result<(), Rejection> {
+    let sender = shim::sender();
+    if sender & sender_is::KERNEL != 0 {
+        return Err(reject!(
+            EPERM,
+            "the sender is a worker or a kernel thread: submit from a thread of your own"
+        ));
+    }
+    if sender & sender_is::COMPAT != 0 {
+        return Err(reject!(
+            EOPNOTSUPP,
+            "32-bit and x32 senders are not supported"
+        ));
+    }
+    if sender & sender_is::SECCOMP != 0 {
+        return Err(reject!(
+            EOPNOTSUPP,
+            "the sender is under seccomp, which this version cannot ask"
+        ));
+    }
+    access()
+}
+
+/// Who may submit.
+enum Access {
+    Root,
+    Group(u32),
+    Everyone,
+}
+
+impl Access {
+    /// Reads the module parameter `access`.
+    fn parse(parameter: &str) -> Option<Self> {
+        match parameter {
+            "root" => Some(Self::Root),
+            "everyone" => Some(Self::Everyone),
+            group => group.parse().ok().map(Self::Group),
+        }
+    }
+
+    /// Whether the current thread is let in.
+    fn admits(&self) -> bool {
+        match *self {
+            Self::Root => is_admin(),
+            Self::Group(gid) => is_admin() || in_group(gid),
+            Self::Everyone => true,
+        }
+    }
+}
+
+/// Checks the module parameter `access` when the module is loaded.
+pub fn check_parameter() -> Result {
+    if Access::parse(shim::access()).is_some() {
+        return Ok(());
+    }
+    pr_err!(
+        "access={}: give root, everyone or the number of a group\n",
+        shim::access()
+    );
+    Err(EINVAL)
+}
+
+/// Whether the module parameter `access` lets the current thread in.
+fn access() -> Result<(), Rejection> {
+    if Access::parse(shim::access()).is_some_and(|access| access.admits()) {
+        return Ok(());
+    }
+    Err(reject!(
+        EPERM,
+        "module parameter access={} does not let you submit",
+        shim::access()
+    ))
+}
+
+/// Whether the current thread is in the group `gid` of the initial user namespace.
+fn in_group(gid: u32) -> bool {
+    // SAFETY: Reads the credentials of `current`.
+    unsafe { bindings::in_egroup_p(bindings::kgid_t { val: gid }) != 0 }
+}
+
+/// The credentials of the current thread.
+pub fn credentials() -> ARef<Credential> {
+    // SAFETY: `current` holds its credentials, and only it replaces them; the reference taken here
+    // keeps them beyond that.
+    unsafe { ARef::from(Credential::from_ptr((*Task::current_raw()).cred)) }
+}
+
+/// What counts of some credentials.
+fn identity(cred: &Credential) -> Identity {
+    let cred = cred.as_ptr();
+    // SAFETY: The reference keeps the credentials alive. The fields that are read never change
+    // after the credentials came into force.
+    unsafe {
+        Identity {
+            user_ns: (*cred).user_ns as usize,
+            uids: [
+                (*cred).uid.val,
+                (*cred).euid.val,
+                (*cred).suid.val,
+                (*cred).fsuid.val,
+            ],
+            gids: [
+                (*cred).gid.val,
+                (*cred).egid.val,
+                (*cred).sgid.val,
+                (*cred).fsgid.val,
+            ],
+            groups: (*cred).group_info as usize,
+            permitted: (*cred).cap_permitted.val,
+            effective: (*cred).cap_effective.val,
+        }
+    }
+}
+
+/// Whether the current thread may begin a session on the socket that sent `skb`.
+///
+/// # Safety
+///
+/// `skb` is the message that a netlink handler is handling.
+pub unsafe fn may_begin(skb: *mut bindings::sk_buff, cred: &Credential) -> Result<(), Rejection> {
+    // SAFETY: By the caller's promise.
+    let opener = unsafe { socket::opener(skb) };
+    if opener.is_null() {
+        return Err(reject!(EPERM, "the socket has no opener"));
+    }
+    // SAFETY: The sender is inside `sendmsg` and holds the file, which holds these credentials.
+    let opener = identity(unsafe { Credential::from_ptr(opener) });
+    identity(cred)
+        .obtainable_from(&opener)
+        .map_err(|why| reject!(EPERM, "{why}: open a socket of your own"))
+}
+
+/// What a worker shares with the process, by address. A thread that has its own of any of these
+/// would get another's.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Surroundings {
+    files: usize,
+    fs: usize,
+    namespaces: usize,
+}
+
+impl Surroundings {
+    /// Those of the current thread.
+    pub fn current() -> Self {
+        let task = Task::current_raw();
+        // SAFETY: The fields of `current` that are read here are changed by `current` alone.
+        unsafe {
+            Self {
+                files: (*task).files as usize,
+                fs: (*task).fs as usize,
+                namespaces: (*task).nsproxy as usize,
+            }
+        }
+    }
+}

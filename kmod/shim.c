@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What Rust cannot reach: macros, inline functions, symbols that are not
+ * exported. No decisions are taken here. shim.h says who owns what.
+ */
+#include <linux/cred.h>
+#include <linux/fdtable.h>
+#include <linux/file.h>
+#include <linux/irq_work.h>
+#include <linux/kallsyms.h>
+#include <linux/kprobes.h>
+#include <linux/module.h>
+#include <linux/preempt.h>
+#include <linux/sched/signal.h>
+#include <linux/sched/task.h>
+#include <linux/sched/vhost_task.h>
+#include <linux/slab.h>
+#include <linux/static_call.h>
+#include <linux/syscalls.h>
+#include <linux/task_work.h>
+#include <linux/tracepoint.h>
+#include <linux/utsname.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include <net/genetlink.h>
+#include <net/sock.h>
+
+#include "shim.h"
+
+char *nlcall_access = "root";
+module_param_named(access, nlcall_access, charp, 0444);
+MODULE_PARM_DESC(access, "who may submit: root (default), everyone or a group id");
+MODULE_ALIAS_GENL_FAMILY("nlcall");
+
+/* Symbols that are not exported, bound by static calls once found. */
+
+static long nlcall_no_switch(const struct pt_regs *regs, unsigned int nr)
+{
+	return -ENOSYS;
+}
+
+static int nlcall_no_attach(struct sock *sk, struct sk_buff *skb, long *timeo,
+			    struct sock *ssk)
+{
+	sock_put(sk);
+	kfree_skb(skb);
+	return -ENOSYS;
+}
+
+static int nlcall_no_send(struct sock *sk, struct sk_buff *skb)
+{
+	sock_put(sk);
+	kfree_skb(skb);
+	return 0;
+}
+
+static void nlcall_no_work(void) { }
+static void nlcall_no_put(struct files_struct *files) { }
+static int nlcall_no_wake(struct task_struct *p, unsigned int state) { return 0; }
+
+DEFINE_STATIC_CALL(nlcall_switch, nlcall_no_switch);
+DEFINE_STATIC_CALL(nlcall_attach, nlcall_no_attach);
+DEFINE_STATIC_CALL(nlcall_send, nlcall_no_send);
+DEFINE_STATIC_CALL(nlcall_work, nlcall_no_work);
+DEFINE_STATIC_CALL(nlcall_put, nlcall_no_put);
+DEFINE_STATIC_CALL(nlcall_wake, nlcall_no_wake);
+
+/*
+ * A disabled kprobe resolves a symbol and patches nothing. Its address lies
+ * behind a sealed ENDBR where the function has one: take that offset back.
+ */
+static void *nlcall_find(const char *name)
+{
+	struct kprobe kp = { .symbol_name = name, .flags = KPROBE_FLAG_DISABLED };
+	char symbol[KSYM_SYMBOL_LEN];
+	unsigned long addr, offset = 0;
+	char *plus;
+	int err;
+
+	err = register_kprobe(&kp);
+	if (err) {
+		pr_err("nlcall: %s: not found in this kernel (%d)\n", name, err);
+		return NULL;
+	}
+	addr = (unsigned long)kp.addr;
+	unregister_kprobe(&kp);
+
+	sprint_symbol(symbol, addr);
+	plus = strchr(symbol, '+');
+	if (plus && sscanf(plus, "+0x%lx", &offset) == 1)
+		addr -= offset;
+	return (void *)addr;
+}
+
+#define nlcall_resolve(call, name) ({			\
+	void *__addr = nlcall_find(name);		\
+	if (__addr)					\
+		static_call_update(call, __addr);	\
+	__addr ? 0 : -ENOENT;				\
+})
+
+static int nlcall_resolve_all(void)
+{
+	return nlcall_resolve(nlcall_switch, "x64_sys_call") ?:
+	       nlcall_resolve(nlcall_attach, "netlink_attachskb") ?:
+	       nlcall_resolve(nlcall_send, "netlink_sendskb") ?:
+	       nlcall_resolve(nlcall_work, "task_work_run") ?:
+	       nlcall_resolve(nlcall_put, "put_files_struct") ?:
+	       nlcall_resolve(nlcall_wake, "wake_up_state");
+}
+
+/* Workers. */
+
+struct nlcall_thread {
+	void *worker;
+	atomic_t *nr_blocked;
+	struct vhost_task *vtsk;
+	struct task_struct *task;	/* set and pinned by its first run */
+	struct files_struct *files;	/* a reference until its first run */
+	struct preempt_notifier notifier;
+	struct irq_work kick;
+	bool blocked;			/* by the thread itself only */
+};
+
+/* Runs under the run-queue lock: count, and leave the waking to the irq_work. */
+static void nlcall_sched_out(struct preempt_notifier *notifier,
+			     struct task_struct *next)
+{
+	struct nlcall_thread *t = container_of(notifier, struct nlcall_thread,
+					       notifier);
+
+	if (task_is_runnable(current))
+		return;
+	t->blocked = true;
+	atomic_inc(t->nr_blocked);
+	irq_work_queue(&t->kick);
+}
+
+static void nlcall_sched_in(struct preempt_notifier *notifier, int cpu)
+{
+	struct nlcall_thread *t = container_of(notifier, struct nlcall_thread,
+					       notifier);
+
+	if (!t->blocked)
+		return;
+	t->blocked = false;
+	atomic_dec(t->nr_blocked);
+}
+
+static struct preempt_ops nlcall_preempt_ops = {
+	.sched_in	= nlcall_sched_in,
+	.sched_out	= nlcall_sched_out,
+};
+
+static void nlcall_kick(struct irq_work *work)
+{
+	struct nlcall_thread *t = container_of(work, struct nlcall_thread, kick);
+
+	nlcall_worker_blocked(t->worker);
+}
+
+static bool nlcall_thread_fn(void *data)
+{
+	struct nlcall_thread *t = data;
+
+	if (t->files) {
+		task_lock(current);
+		current->files = t->files;
+		task_unlock(current);
+		t->files = NULL;
+		t->task = get_task_struct(current);
+	}
+	return nlcall_worker_run(t->worker);
+}
+
+static void nlcall_thread_killed(void *data)
+{
+	struct nlcall_thread *t = data;
+
+	nlcall_worker_killed(t->worker);
+}
+
+struct nlcall_thread *nlcall_thread_new(void *worker, atomic_t *blocked)
+{
+	struct nlcall_thread *t = kzalloc_obj(*t, GFP_KERNEL_ACCOUNT);
+
+	if (!t)
+		return NULL;
+	t->worker = worker;
+	t->nr_blocked = blocked;
+	preempt_notifier_init(&t->notifier, &nlcall_preempt_ops);
+	init_irq_work(&t->kick, nlcall_kick);
+	return t;
+}
+
+int nlcall_thread_start(struct nlcall_thread *t)
+{
+	struct vhost_task *vtsk;
+
+	vtsk = vhost_task_create(nlcall_thread_fn, nlcall_thread_killed, t,
+				 "nlcall");
+	if (IS_ERR(vtsk))
+		return PTR_ERR(vtsk);
+	t->vtsk = vtsk;
+	t->files = current->files;
+	atomic_inc(&t->files->count);
+	vhost_task_start(vtsk);
+	return 0;
+}
+
+void nlcall_thread_stop(struct nlcall_thread *t)
+{
+	vhost_task_stop(t->vtsk);
+	if (t->files)
+		static_call(nlcall_put)(t->files);
+	if (t->task)
+		put_task_struct(t->task);
+	irq_work_sync(&t->kick);
+}
+
+void nlcall_thread_free(struct nlcall_thread *t)
+{
+	kfree(t);
+}
+
+void nlcall_thread_wake(struct nlcall_thread *t)
+{
+	vhost_task_wake(t->vtsk);
+}
+
+void nlcall_thread_interrupt(struct nlcall_thread *t)
+{
+	if (!test_and_set_tsk_thread_flag(t->task, TIF_NOTIFY_SIGNAL) &&
+	    !static_call(nlcall_wake)(t->task, TASK_INTERRUPTIBLE))
+		kick_process(t->task);
+}
+
+void nlcall_thread_begin(struct nlcall_thread *t)
+{
+	__set_current_state(TASK_RUNNING);
+	preempt_notifier_register(&t->notifier);
+}
+
+void nlcall_thread_end(struct nlcall_thread *t)
+{
+	preempt_notifier_unregister(&t->notifier);
+}
+
+long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred)
+{
+	struct pt_regs regs = {
+		.di = args[0], .si = args[1], .dx = args[2],
+		.r10 = args[3], .r8 = args[4], .r9 = args[5],
+		.orig_ax = nr, .ax = -ENOSYS,
+		.cs = __USER_CS, .ss = __USER_DS, .flags = X86_EFLAGS_IF,
+	};
+	const struct cred *old = override_creds(cred);
+	long ret = static_call(nlcall_switch)(&regs, nr);
+
+	revert_creds(old);
+	/* What the call left to do at the return to user mode: closing files. */
+	if (test_and_clear_thread_flag(TIF_NOTIFY_RESUME) && task_work_pending(current))
+		static_call(nlcall_work)();
+	return ret;
+}
+
+/* A thread ends: does its process live on in nothing but workers? */
+static void nlcall_exit_probe(void *data, struct task_struct *p, bool group_dead)
+{
+	struct task_struct *t;
+
+	if (group_dead || p->flags & (PF_KTHREAD | PF_USER_WORKER))
+		return;
+	guard(rcu)();
+	for_each_thread(p, t)
+		if (!(t->flags & (PF_EXITING | PF_USER_WORKER)))
+			return;
+	nlcall_process_ends(task_tgid(p));
+}
+
+static struct tracepoint *nlcall_exit_point;
+
+static void nlcall_find_exit_point(struct tracepoint *tp, void *priv)
+{
+	if (!strcmp(tp->name, "sched_process_exit"))
+		nlcall_exit_point = tp;
+}
+
+const char *nlcall_release(void)
+{
+	return init_utsname()->release;
+}
+
+unsigned int nlcall_online_cpus(void)
+{
+	return num_online_cpus();
+}
+
+/* The sender. */
+
+unsigned int nlcall_sender(void)
+{
+	unsigned int what = 0;
+
+	if (current->flags & (PF_KTHREAD | PF_USER_WORKER | PF_IO_WORKER))
+		what |= NLCALL_SENDER_KERNEL;
+	if (in_compat_syscall())
+		what |= NLCALL_SENDER_COMPAT;
+	if (current->seccomp.mode)
+		what |= NLCALL_SENDER_SECCOMP;
+	if (current->flags & PF_EXITING)
+		what |= NLCALL_SENDER_EXITING;
+	return what;
+}
+
+bool nlcall_dying(void)
+{
+	return fatal_signal_pending(current);
+}
+
+/* Sockets. */
+
+const struct cred *nlcall_opener(struct sock *sk)
+{
+	struct socket *sock = sk->sk_socket;
+
+	return sock && sock->file ? sock->file->f_cred : NULL;
+}
+
+int nlcall_xa_claim(struct xarray *xa, unsigned long index, void *entry)
+{
+	void *old = xa_cmpxchg(xa, index, NULL, entry, GFP_KERNEL_ACCOUNT);
+
+	if (!old)
+		return 0;
+	return xa_is_err(old) ? xa_err(old) : -EEXIST;
+}
+
+void nlcall_sock_get(struct sock *sk)
+{
+	sock_hold(sk);
+}
+
+void nlcall_sock_put(struct sock *sk)
+{
+	sock_put(sk);
+}
+
+/* Delivery. */
+
+bool nlcall_has_room(struct sock *sk, size_t len)
+{
+	return atomic_read(&sk->sk_rmem_alloc) + SKB_TRUESIZE(len) <=
+	       READ_ONCE(sk->sk_rcvbuf) / 2;
+}
+
+/* netlink's own destructor, the same for every message. */
+static void (*nlcall_netlink_destructor)(struct sk_buff *skb);
+
+static void nlcall_destructor(struct sk_buff *skb)
+{
+	void *session = skb_shinfo(skb)->destructor_arg;
+
+	READ_ONCE(nlcall_netlink_destructor)(skb);
+	nlcall_message_gone(session);
+}
+
+int nlcall_deliver(struct sock *sk, struct sk_buff *skb, void *session)
+{
+	long timeo = 0;
+	int err;
+
+	/* Consumed by either function; the socket as its own, non-kernel,
+	 * sender keeps a full buffer from being reported as an overrun.
+	 */
+	sock_hold(sk);
+	err = static_call(nlcall_attach)(sk, skb, &timeo, sk);
+	if (err)
+		return err;
+	WRITE_ONCE(nlcall_netlink_destructor, skb->destructor);
+	skb_shinfo(skb)->destructor_arg = session;
+	skb->destructor = nlcall_destructor;
+	static_call(nlcall_send)(sk, skb);
+	return 0;
+}
+
+/* Messages. */
+
+void nlcall_extack(struct netlink_ext_ack *extack, const struct nlattr *attr,
+		   const char *text, int len)
+{
+	NL_SET_ERR_MSG_FMT(extack, "%.*s", len, text);
+	if (attr)
+		NL_SET_BAD_ATTR(extack, attr);
+}
+
+/* Beginning and end. */
+
+static struct workqueue_struct *nlcall_wq;
+
+struct workqueue_struct *nlcall_queue(void)
+{
+	return nlcall_wq;
+}
+
+int nlcall_init(void)
+{
+	int err = nlcall_resolve_all();
+
+	if (err)
+		return err;
+	for_each_kernel_tracepoint(nlcall_find_exit_point, NULL);
+	if (!nlcall_exit_point)
+		return -ENOENT;
+	nlcall_wq = alloc_workqueue("nlcall", WQ_UNBOUND, 0);
+	if (!nlcall_wq)
+		return -ENOMEM;
+	preempt_notifier_inc();
+	err = tracepoint_probe_register(nlcall_exit_point, nlcall_exit_probe, NULL);
+	if (err)
+		goto no_probe;
+	return 0;
+
+no_probe:
+	preempt_notifier_dec();
+	destroy_workqueue(nlcall_wq);
+	return err;
+}
+
+/* No session is left; wait until every callback of ours has returned. */
+void nlcall_exit(void)
+{
+	tracepoint_probe_unregister(nlcall_exit_point, nlcall_exit_probe, NULL);
+	tracepoint_synchronize_unregister();
+	destroy_workqueue(nlcall_wq);
+	preempt_notifier_dec();
+	synchronize_rcu();
+	synchronize_rcu_tasks();
+}

@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The border between the Rust module and what Rust cannot reach: macros,
+ * inline functions and symbols that are not exported. shim.rs declares the
+ * same functions on the other side; who owns what is said here.
+ */
+#ifndef NLCALL_SHIM_H
+#define NLCALL_SHIM_H
+
+#include <linux/types.h>
+#include <linux/bits.h>
+
+struct cred;
+struct netlink_ext_ack;
+struct nlattr;
+struct pid;
+struct sk_buff;
+struct sock;
+struct workqueue_struct;
+struct xarray;
+
+/* Parameter, constant after loading. */
+extern char *nlcall_access;
+
+int nlcall_init(void);
+void nlcall_exit(void);
+/* Release of the running kernel. */
+const char *nlcall_release(void);
+unsigned int nlcall_online_cpus(void);
+/* The module's own queue; lives from nlcall_init() to nlcall_exit(). */
+struct workqueue_struct *nlcall_queue(void);
+
+/*
+ * A worker's C part. Allocated by nlcall_thread_new(), freed by
+ * nlcall_thread_free(); @worker is borrowed and must live as long.
+ * After nlcall_thread_start() succeeded, exactly one nlcall_thread_stop()
+ * must follow, from another thread, before nlcall_thread_free().
+ */
+struct nlcall_thread;
+struct nlcall_thread *nlcall_thread_new(void *worker, atomic_t *blocked);
+int nlcall_thread_start(struct nlcall_thread *t);
+void nlcall_thread_stop(struct nlcall_thread *t);
+void nlcall_thread_free(struct nlcall_thread *t);
+/* A worker between two calls, and one inside a call. */
+void nlcall_thread_wake(struct nlcall_thread *t);
+void nlcall_thread_interrupt(struct nlcall_thread *t);
+/* By the worker itself, around a run of calls. */
+void nlcall_thread_begin(struct nlcall_thread *t);
+void nlcall_thread_end(struct nlcall_thread *t);
+/* @cred is borrowed for the duration of the call. */
+long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred);
+
+/* The sender: current, in a netlink handler. */
+#define NLCALL_SENDER_KERNEL	BIT(0)
+#define NLCALL_SENDER_COMPAT	BIT(1)
+#define NLCALL_SENDER_SECCOMP	BIT(2)
+#define NLCALL_SENDER_EXITING	BIT(3)
+unsigned int nlcall_sender(void);
+bool nlcall_dying(void);
+
+/*
+ * The credentials that opened a socket, borrowed as long as its file is held;
+ * NULL where there are none.
+ */
+const struct cred *nlcall_opener(struct sock *sk);
+/* Stores @entry where nothing is: 0, -EEXIST, -ENOMEM. */
+int nlcall_xa_claim(struct xarray *xa, unsigned long index, void *entry);
+void nlcall_sock_get(struct sock *sk);
+void nlcall_sock_put(struct sock *sk);
+
+/* Whether completions may take @len more bytes of the receive buffer. */
+bool nlcall_has_room(struct sock *sk, size_t len);
+/*
+ * Hands @skb, always consumed, to @sk without waiting. On success the message
+ * owns one reference of @session until nlcall_message_gone() takes it over;
+ * on failure the caller keeps it.
+ */
+int nlcall_deliver(struct sock *sk, struct sk_buff *skb, void *session);
+
+void nlcall_extack(struct netlink_ext_ack *extack, const struct nlattr *attr,
+		   const char *text, int len);
+
+/* Implemented in Rust. */
+bool nlcall_worker_run(void *worker);
+void nlcall_worker_killed(void *worker);
+void nlcall_worker_blocked(void *worker);
+void nlcall_process_ends(struct pid *tgid);
+void nlcall_message_gone(void *session);
+
+#endif /* NLCALL_SHIM_H */

@@ -1,0 +1,303 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! The Rust side of `shim.h`, behind types that keep its rules.
+
+use core::ptr::NonNull;
+
+use kernel::{
+    bindings,
+    cred::Credential,
+    error::to_result,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::Atomic, //
+    },
+    task::Task,
+    workqueue::Queue, //
+};
+
+/// The C declarations, as in `shim.h`, where ownership is described.
+pub mod ffi {
+    use core::ffi::c_void;
+
+    use kernel::{
+        bindings,
+        ffi::{
+            c_char,
+            c_int,
+            c_long,
+            c_uint,
+            c_ulong, //
+        }, //
+    };
+
+    /// `struct nlcall_thread`.
+    #[repr(C)]
+    pub struct Thread {
+        _opaque: [u8; 0],
+    }
+
+    #[expect(
+        improper_ctypes,
+        reason = "bindgen's empty structures, which only pointers lead to"
+    )]
+    extern "C" {
+        pub(super) static nlcall_access: *const c_char;
+
+        pub(super) fn nlcall_init() -> c_int;
+        pub(super) fn nlcall_exit();
+        pub(super) fn nlcall_release() -> *const c_char;
+        pub(super) fn nlcall_online_cpus() -> c_uint;
+        pub(super) fn nlcall_queue() -> *const bindings::workqueue_struct;
+
+        pub(super) fn nlcall_thread_new(worker: *mut c_void, blocked: *mut i32) -> *mut Thread;
+        pub(super) fn nlcall_thread_start(thread: *mut Thread) -> c_int;
+        pub(super) fn nlcall_thread_stop(thread: *mut Thread);
+        pub(super) fn nlcall_thread_free(thread: *mut Thread);
+        pub(super) fn nlcall_thread_wake(thread: *mut Thread);
+        pub(super) fn nlcall_thread_interrupt(thread: *mut Thread);
+        pub(super) fn nlcall_thread_begin(thread: *mut Thread);
+        pub(super) fn nlcall_thread_end(thread: *mut Thread);
+        pub(super) fn nlcall_execute(
+            nr: u32,
+            args: *const u64,
+            cred: *const bindings::cred,
+        ) -> c_long;
+
+        pub(super) fn nlcall_sender() -> c_uint;
+        pub(super) fn nlcall_dying() -> bool;
+
+        pub(crate) fn nlcall_xa_claim(
+            xa: *mut bindings::xarray,
+            index: c_ulong,
+            entry: *mut c_void,
+        ) -> c_int;
+        pub(crate) fn nlcall_opener(sk: *mut bindings::sock) -> *const bindings::cred;
+        pub(crate) fn nlcall_sock_get(sk: *mut bindings::sock);
+        pub(crate) fn nlcall_sock_put(sk: *mut bindings::sock);
+
+        pub(crate) fn nlcall_has_room(sk: *mut bindings::sock, len: usize) -> bool;
+        pub(crate) fn nlcall_deliver(
+            sk: *mut bindings::sock,
+            skb: *mut bindings::sk_buff,
+            session: *mut c_void,
+        ) -> c_int;
+
+        pub(crate) fn nlcall_extack(
+            extack: *mut bindings::netlink_ext_ack,
+            attr: *const bindings::nlattr,
+            text: *const u8,
+            len: c_int,
+        );
+    }
+}
+
+/// What the module found in and hung onto the kernel; dropping it waits until every callback of
+/// the module has returned.
+pub struct Border(());
+
+impl Border {
+    /// Resolves the symbols, registers the callbacks, makes the work queue.
+    pub fn new() -> Result<Self> {
+        // SAFETY: Called once, by module initialisation.
+        to_result(unsafe { ffi::nlcall_init() })?;
+        Ok(Self(()))
+    }
+}
+
+impl Drop for Border {
+    fn drop(&mut self) {
+        // SAFETY: `nlcall_init()` succeeded. The module is being unloaded, so there is no session,
+        // and the fields before this one unregistered all ways to begin one.
+        unsafe { ffi::nlcall_exit() };
+    }
+}
+
+/// The module's work queue.
+pub fn queue() -> &'static Queue {
+    // SAFETY: The queue lives as long as the module's `Border`, and everything that enqueues holds
+    // the module.
+    unsafe { Queue::from_raw(ffi::nlcall_queue()) }
+}
+
+/// The release of the running kernel, as `uname -r` prints it.
+pub fn kernel_release() -> &'static str {
+    // SAFETY: A string of the kernel that never changes.
+    unsafe { CStr::from_char_ptr(ffi::nlcall_release()) }
+        .to_str()
+        .unwrap_or("?")
+}
+
+/// Parameter `access`.
+pub fn access() -> &'static str {
+    // SAFETY: The parameter points to a string that lives as long as the module, and is not
+    // changed after loading.
+    unsafe { CStr::from_char_ptr(ffi::nlcall_access) }
+        .to_str()
+        .unwrap_or("?")
+}
+
+/// Number of processors that are online.
+pub fn online_cpus() -> u32 {
+    // SAFETY: Reads a counter.
+    unsafe { ffi::nlcall_online_cpus() }
+}
+
+/// What [`sender`] found out about the current thread.
+pub mod sender_is {
+    /// A kernel thread, an io_uring worker or a worker of ours.
+    pub const KERNEL: u32 = 1 << 0;
+    /// Inside a 32-bit or x32 system call.
+    pub const COMPAT: u32 = 1 << 1;
+    /// Under seccomp.
+    pub const SECCOMP: u32 = 1 << 2;
+    /// On its way through `do_exit`.
+    pub const EXITING: u32 = 1 << 3;
+}
+
+/// Bits of [`sender_is`] for the current thread.
+pub fn sender() -> u32 {
+    // SAFETY: Reads fields of `current`.
+    unsafe { ffi::nlcall_sender() }
+}
+
+/// Whether the current thread has a fatal signal pending.
+pub fn dying() -> bool {
+    // SAFETY: Reads fields of `current`.
+    unsafe { ffi::nlcall_dying() }
+}
+
+/// The `struct pid` of the current process, valid while the current thread runs.
+fn current_tgid() -> *mut bindings::pid {
+    // SAFETY: `current` and its `signal` are valid while it runs; the pid of its thread group
+    // stays the same even over an execve.
+    unsafe {
+        let signal = (*Task::current_raw()).signal;
+        (*signal).pids[bindings::pid_type_PIDTYPE_TGID as usize]
+    }
+}
+
+/// A process, by the `struct pid` of its thread group.
+///
+/// # Invariants
+///
+/// Owns one reference of the `struct pid`.
+pub struct Process(NonNull<bindings::pid>);
+
+// SAFETY: `struct pid` is reference counted and may be used and released from any thread.
+unsafe impl Send for Process {}
+// SAFETY: Only the address and the number, which are constant, are read through it.
+unsafe impl Sync for Process {}
+
+impl Process {
+    /// The current process.
+    pub fn current() -> Option<Self> {
+        let pid = NonNull::new(current_tgid())?;
+        // SAFETY: The pid is alive while the current thread runs; `refcount_inc` takes the reference that the new
+        // value owns.
+        unsafe { bindings::refcount_inc(&raw mut (*pid.as_ptr()).count) };
+        Some(Self(pid))
+    }
+
+    /// Whether this is the process of the current thread.
+    pub fn is_current(&self) -> bool {
+        self.is(current_tgid())
+    }
+
+    /// Whether this is the process with that `struct pid`.
+    pub fn is(&self, pid: *const bindings::pid) -> bool {
+        core::ptr::eq(self.0.as_ptr(), pid)
+    }
+
+    /// Its number in the pid namespace of the current thread; 0 where it has none there.
+    pub fn number(&self) -> u32 {
+        // SAFETY: The type invariant keeps the pid alive.
+        unsafe { bindings::pid_vnr(self.0.as_ptr()) as u32 }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // SAFETY: Gives back the reference of the type invariant.
+        unsafe { bindings::put_pid(self.0.as_ptr()) };
+    }
+}
+
+/// The C part of a worker.
+///
+/// # Invariants
+///
+/// The pointer is valid until this is dropped.
+pub struct Thread(NonNull<ffi::Thread>);
+
+// SAFETY: `shim.c` keeps what each function may be called from; see there.
+unsafe impl Send for Thread {}
+// SAFETY: As above.
+unsafe impl Sync for Thread {}
+
+impl Thread {
+    /// Allocates it.
+    ///
+    /// # Safety
+    ///
+    /// `worker` and `blocked` outlive the thread: from [`Thread::start`] to the end of
+    /// [`Thread::stop`], and this value.
+    pub unsafe fn new(worker: *mut core::ffi::c_void, blocked: &Atomic<i32>) -> Result<Self> {
+        // SAFETY: By the caller's promise.
+        let thread = unsafe { ffi::nlcall_thread_new(worker, blocked.as_ptr()) };
+        NonNull::new(thread).map(Self).ok_or(ENOMEM)
+    }
+
+    /// Makes and starts the thread, as a thread of the current process.
+    pub fn start(&self) -> Result {
+        // SAFETY: Valid by the type invariant. Called once for each thread, by its maker.
+        to_result(unsafe { ffi::nlcall_thread_start(self.0.as_ptr()) })
+    }
+
+    /// Ends the thread and waits until it is gone. Not by the thread itself, and once, after
+    /// [`Thread::start`] succeeded.
+    pub fn stop(&self) {
+        // SAFETY: Valid by the type invariant; the reaper is the only caller.
+        unsafe { ffi::nlcall_thread_stop(self.0.as_ptr()) };
+    }
+
+    /// Wakes a worker that has no call.
+    pub fn wake(&self) {
+        // SAFETY: Valid by the type invariant; a worker that is idle was started.
+        unsafe { ffi::nlcall_thread_wake(self.0.as_ptr()) };
+    }
+
+    /// Interrupts the call that the worker executes.
+    pub fn interrupt(&self) {
+        // SAFETY: Valid by the type invariant; a worker with a call has run and set its task.
+        unsafe { ffi::nlcall_thread_interrupt(self.0.as_ptr()) };
+    }
+
+    /// The worker goes to work: from here on its sleeping counts as blocked.
+    pub fn begin(&self) {
+        // SAFETY: Valid by the type invariant; called by the thread itself.
+        unsafe { ffi::nlcall_thread_begin(self.0.as_ptr()) };
+    }
+
+    /// The worker rests, or looks after a signal.
+    pub fn end(&self) {
+        // SAFETY: As for `begin()`, which came before.
+        unsafe { ffi::nlcall_thread_end(self.0.as_ptr()) };
+    }
+}
+
+impl Drop for Thread {
+    fn drop(&mut self) {
+        // SAFETY: Valid by the type invariant; the thread was stopped or never started.
+        unsafe { ffi::nlcall_thread_free(self.0.as_ptr()) };
+    }
+}
+
+/// Executes one system call in the current thread under `cred`.
+pub fn execute(nr: u32, args: &[u64; 6], cred: &ARef<Credential>) -> i64 {
+    // SAFETY: `args` are six values. The credentials are alive, put in force for the call alone
+    // and taken back before the function returns. The policy let the call through, so it does not
+    // look at the thread's own saved registers.
+    unsafe { ffi::nlcall_execute(nr, args.as_ptr(), cred.as_ptr()) as i64 }
+}

@@ -389,6 +389,12 @@ impl<C, S: Store<C>> Calls<C, S> {
         true
     }
 
+    /// Puts the calls of a later message behind those of an earlier one.
+    pub fn append(&mut self, earlier: &mut List, later: List) {
+        let first = core::mem::replace(earlier, later);
+        earlier.prepend(&mut self.slots, first);
+    }
+
     /// Takes back up to `most` calls of a message that is rejected after all.
     pub fn retract(&mut self, accepted: &mut List, most: u32) {
         for _ in 0..most {
@@ -503,6 +509,15 @@ impl<C, S: Store<C>> Calls<C, S> {
             }
         }
         found
+    }
+
+    /// Tells `interrupt` the worker of each running call. None of them is marked as cancelled.
+    pub fn for_each_running(&self, mut interrupt: impl FnMut(u32)) {
+        for slot in self.iter() {
+            if let State::Running(worker) | State::Interrupted(worker) = slot.state {
+                interrupt(worker);
+            }
+        }
     }
 
     /// Ends every call that waits for a worker.
@@ -820,6 +835,24 @@ mod tests {
     }
 
     #[test]
+    fn messages_that_arrive_together_keep_their_order() {
+        let mut table = table(6);
+        let mut lists = [List::new(), List::new(), List::new()];
+        for (user_data, list) in [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2)] {
+            assert!(table.accept(&mut lists[list], &call(user_data), Default::default(), 0));
+        }
+        let [mut first, second, third] = lists;
+        table.append(&mut first, second);
+        table.append(&mut first, List::new());
+        table.append(&mut first, third);
+        table.queue(&mut first, u32::MAX, None);
+        let order: Vec<u64> = std::iter::from_fn(|| table.start(0))
+            .map(|started| started.args[0])
+            .collect();
+        assert_eq!(order, [0, 1, 2, 0, 1]);
+    }
+
+    #[test]
     fn a_message_taken_back_was_never_accepted() {
         let mut table = table(3);
         let context = std::rc::Rc::new(());
@@ -831,6 +864,26 @@ mod tests {
         table.retract(&mut list, 2);
         assert_eq!((table.in_flight(), table.totals().accepted), (0, 0));
         assert_eq!(std::rc::Rc::strong_count(&context), 1);
+    }
+
+    #[test]
+    fn the_end_of_a_process_is_not_a_cancel() {
+        let mut table = table(2);
+        let mut lists = [List::new(), List::new()];
+        for (user_data, list) in lists.iter_mut().enumerate() {
+            assert!(table.accept(list, &call(user_data as u64), Default::default(), 0));
+        }
+        let [mut first, mut second] = lists;
+        table.queue(&mut first, u32::MAX, None);
+        let started = table.start(3).unwrap();
+        let mut workers = Vec::new();
+        table.for_each_running(|worker| workers.push(worker));
+        assert_eq!(workers, [3]);
+        assert!(!table.is_canceled(started.index));
+        table.queue(&mut second, u32::MAX, Some(Ending::not_started(3)));
+        let mut outcomes = Vec::new();
+        table.send(2, |slot| outcomes.push(slot.result().outcome));
+        assert_eq!(outcomes, [Outcome::NotStarted as u16]);
     }
 
     #[test]

@@ -7,7 +7,10 @@
 //! | file | noun |
 //! | --- | --- |
 //! | `family.rs` | the generic-netlink commands: checks, replies, dumps |
-//! | `session.rs` | a socket that submits and its process: acceptance, queue, workers, end |
+//! | `session.rs` | a socket that submits and its process: beginning, rights, end |
+//! | `submission.rs` | a message on its way through its sender's task work into the queue |
+//! | `slots.rs` | memory for calls |
+//! | `crew.rs` | the workers of a session |
 //! | `worker.rs` | a thread of the process that executes calls |
 //! | `delivery.rs` | completions on their way into the receive buffer |
 //! | `registry.rs` | all sessions |
@@ -25,6 +28,7 @@ use kernel::prelude::*;
 
 pub mod calls;
 pub mod classic;
+pub mod crew;
 pub mod delivery;
 pub mod ended;
 pub mod family;
@@ -39,7 +43,9 @@ pub mod sched;
 pub mod sender;
 pub mod session;
 pub mod shim;
+pub mod slots;
 pub mod socket;
+pub mod submission;
 #[path = "../abi/src/syscalls.rs"]
 pub mod syscalls;
 pub mod text;

@@ -210,10 +210,20 @@ impl Process {
         core::ptr::eq(self.0.as_ptr(), pid)
     }
 
-    /// Its number in the pid namespace of the current thread; 0 where it has none there.
+    /// Its number in the pid namespace of the current thread; 0 where it has none there, or has
+    /// ended.
     pub fn number(&self) -> u32 {
-        // SAFETY: The type invariant keeps the pid alive.
-        unsafe { bindings::pid_vnr(self.0.as_ptr()) as u32 }
+        let _rcu = kernel::sync::rcu::read_lock();
+        // SAFETY: The type invariant keeps the pid alive; the task is looked for under RCU, and
+        // only whether there is one counts.
+        unsafe {
+            let task = bindings::pid_task(self.0.as_ptr(), bindings::pid_type_PIDTYPE_TGID);
+            if task.is_null() {
+                0
+            } else {
+                bindings::pid_vnr(self.0.as_ptr()) as u32
+            }
+        }
     }
 }
 

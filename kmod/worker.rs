@@ -25,7 +25,6 @@ use crate::{
         Next, //
     },
     session::{
-        Credentials,
         End,
         Session, //
     },
@@ -33,6 +32,7 @@ use crate::{
         self,
         Thread, //
     }, //
+    slots::Credentials,
 };
 
 /// `__NR_restart_syscall`: carries on from the thread's restart block.

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::io;
+
+use netlink_packet_core::DecodeError;
+
+use crate::Errno;
+
+/// What can go wrong between this process and the module.
+///
+/// The error of a system call is no such error: it is the value of a
+/// [`Completion`](crate::raw::Completion).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The kernel has no generic-netlink family of this name.
+    #[error(
+        "the kernel has no generic-netlink family `{}`: load the module (`modprobe nlcall`), \
+         or run the program in a guest that has it (`cargo xtask vm`)",
+        crate::abi::FAMILY_NAME
+    )]
+    ModuleMissing,
+
+    /// The module speaks another version of the protocol.
+    #[error(
+        "the loaded module speaks version {found} of the nlcall protocol and this program \
+         version {expected}: install a module and a program of the same release"
+    )]
+    WrongVersion {
+        /// The module's version.
+        found: u32,
+        /// The version that this crate speaks.
+        expected: u32,
+    },
+
+    /// The kernel rejected the request; nothing of it was done. The parts are those of netlink's
+    /// extended acknowledgement.
+    #[error(
+        "the kernel rejected the request: {}{errno}",
+        message.as_ref().map(|text| format!("{text}: ")).unwrap_or_default()
+    )]
+    Rejected {
+        /// The error number.
+        errno: Errno,
+        /// The kernel's explanation, where it gave one.
+        message: Option<String>,
+        /// Offset in bytes of what was wrong, from the start of the netlink message.
+        attr_offset: Option<u32>,
+    },
+
+    /// Nothing is in flight, so that there is nothing to wait for.
+    #[error("no call is in flight: there is nothing to wait for")]
+    NothingInFlight,
+
+    /// The session's own limit
+    /// ([`SessionBuilder::max_in_flight`](crate::raw::SessionBuilder::max_in_flight)) is reached.
+    #[error("{limit} calls are in flight, the limit of this session: take completions first")]
+    InFlightLimit {
+        /// The limit.
+        limit: usize,
+    },
+
+    /// A chain (calls joined by LINK or HARDLINK) has more calls than one message can hold. A
+    /// message is accepted whole or rejected whole, so that a chain cannot be split.
+    #[error("a chain of {calls} calls does not fit in one message, which holds {limit}")]
+    ChainTooLong {
+        /// Calls in the chain.
+        calls: usize,
+        /// Most calls that one message of this session holds.
+        limit: usize,
+    },
+
+    /// The kernel rejected the request, and its reason was lost in a full receive buffer.
+    #[error(
+        "the kernel rejected the request, and its reason was lost in a full receive buffer: \
+         use a larger receive buffer"
+    )]
+    RejectionLost,
+
+    /// The receive buffer was so full that the kernel had to drop its answer to the request, and it
+    /// could not be learned afterwards whether the request was accepted.
+    #[error("the kernel's answer was lost in a full receive buffer: use a larger receive buffer")]
+    Unanswered,
+
+    /// A datagram was longer than the largest that the protocol allows; its end is lost.
+    #[error("a message of {length} bytes was cut off: the module breaks the protocol")]
+    Truncated {
+        /// Length of the datagram in bytes.
+        length: usize,
+    },
+
+    /// The module sent something that this crate does not understand.
+    #[error("cannot understand what the kernel sent")]
+    Protocol(#[source] DecodeError),
+
+    /// One of the system calls that this crate makes itself failed.
+    #[error("{operation} failed")]
+    Io {
+        /// What was attempted.
+        operation: &'static str,
+        /// The error.
+        source: io::Error,
+    },
+}
+
+impl Error {
+    /// The error number, where the kernel gave one.
+    pub fn errno(&self) -> Option<Errno> {
+        match self {
+            Self::Rejected { errno, .. } => Some(*errno),
+            Self::Io { source, .. } => source.raw_os_error().map(Errno::from_raw),
+            _ => None,
+        }
+    }
+}

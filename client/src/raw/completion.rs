@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use nlcall_abi::{self as abi, Outcome, Restart};
+
+use crate::Errno;
+
+/// The result of one call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Completion {
+    /// Of the call.
+    pub user_data: u64,
+    /// What the system call returned: a value, or a negative error number in `-4095..=-1`. Where it
+    /// did not run to its end, the error number says why not.
+    pub ret: i64,
+    /// How the call ended.
+    pub outcome: Outcome,
+    /// What the kernel would have done with a call that was interrupted.
+    pub restart: Restart,
+}
+
+impl Completion {
+    /// The value that the system call returned, or the error.
+    pub fn result(&self) -> Result<u64, Errno> {
+        match self.ret {
+            // The range of error numbers, MAX_ERRNO in include/linux/err.h.
+            error @ -4095..=-1 => Err(Errno::from_raw(-(error as i32))),
+            // Addresses are returned too: the sign bit is part of the value.
+            value => Ok(value as u64),
+        }
+    }
+
+    /// Whether the system call ran to its end, whatever it returned.
+    pub fn ran(&self) -> bool {
+        self.outcome == Outcome::Ran
+    }
+
+    /// The completion that this wire entry stands for; none where a number in it is unknown.
+    pub(super) fn from_abi(result: &abi::CallResult) -> Option<Self> {
+        Some(Self {
+            user_data: result.user_data,
+            ret: result.ret,
+            outcome: Outcome::from_wire(result.outcome)?,
+            restart: Restart::from_wire(result.restart)?,
+        })
+    }
+}

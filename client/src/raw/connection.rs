@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+use std::{
+    mem::size_of,
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+use nlcall_abi as abi;
+
+use super::{
+    exchange::{Exchange, Patience},
+    message::{Reply, Request},
+    plan,
+    session::{SubmitError, Submitted},
+    sys::Transport,
+    Batch, Cancel, Canceled, Features, SessionInfo, SyscallInfo,
+};
+use crate::Error;
+
+/// How long the drop of a session waits for a completion before it asks the kernel what is still
+/// in flight.
+const DRAIN_STEP: Duration = Duration::from_secs(1);
+
+/// A session over any transport.
+pub(super) struct Connection<T: Transport> {
+    pub(super) exchange: Exchange<T>,
+    pub(super) features: Features,
+    /// Held by the thread that submits: one batch at a time, one message at a time.
+    submitting: Mutex<()>,
+    calls_per_message: usize,
+    max_in_flight: usize,
+    /// Whether the drop leaves calls in flight alone.
+    pub(super) abandoned: bool,
+}
+
+impl<T: Transport> Connection<T> {
+    pub(super) fn new(transport: T, max_in_flight: Option<usize>) -> Result<Self, Error> {
+        let exchange = Exchange::new(transport)?;
+        let features = exchange
+            .request(Request::features())?
+            .into_iter()
+            .find_map(|reply| match reply {
+                Reply::Features(features) => Some(*features),
+                _ => None,
+            });
+        let features = features
+            .ok_or_else(|| Error::Protocol("FEATURES_GET was answered with nothing".into()))?;
+        if features.result_size as usize != size_of::<abi::CallResult>() {
+            let text = format!("the module's results have {} bytes", features.result_size);
+            return Err(Error::Protocol(text.into()));
+        }
+        let kernel_limit = features.max_in_flight as usize;
+        let max_in_flight = max_in_flight.unwrap_or(kernel_limit);
+        let calls_per_message = plan::calls_per_message(exchange.transport().message_max())
+            .min(kernel_limit)
+            .max(1);
+        Ok(Self {
+            exchange,
+            features,
+            submitting: Mutex::new(()),
+            calls_per_message,
+            max_in_flight,
+            abandoned: false,
+        })
+    }
+
+    pub(super) fn submit(&self, mut batch: Batch) -> Result<Submitted, SubmitError> {
+        let _guard = self
+            .submitting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut submitted = Submitted::default();
+        while submitted.calls < batch.len() {
+            let rest = &batch.as_abi()[submitted.calls..];
+            let sent = match self.next_message(rest) {
+                Ok(calls) => match self.exchange.submit(&rest[..calls]) {
+                    Ok(()) => Ok(calls),
+                    Err(failure) if failure.perhaps_accepted => Err((failure.error, calls)),
+                    Err(failure) => Err((failure.error, 0)),
+                },
+                Err(error) => Err((error, 0)),
+            };
+            match sent {
+                Ok(calls) => {
+                    submitted.calls += calls;
+                    submitted.messages += 1;
+                }
+                Err((error, perhaps_accepted)) => {
+                    let accepted = submitted.calls + perhaps_accepted;
+                    batch.discard(accepted);
+                    return Err(SubmitError {
+                        error,
+                        accepted,
+                        rest: batch,
+                    });
+                }
+            }
+        }
+        Ok(submitted)
+    }
+
+    /// How many of these calls the next message takes, with the session's limit in mind.
+    fn next_message(&self, calls: &[abi::Call]) -> Result<usize, Error> {
+        let room = self.max_in_flight.saturating_sub(self.exchange.in_flight());
+        let without_limit = plan::next_message(calls, self.calls_per_message)?;
+        if without_limit <= room {
+            return Ok(without_limit);
+        }
+        let full = Error::InFlightLimit {
+            limit: self.max_in_flight,
+        };
+        if room == 0 {
+            return Err(full);
+        }
+        plan::next_message(calls, room).map_err(|_| full)
+    }
+
+    pub(super) fn cancel(&self, what: Cancel) -> Result<Canceled, Error> {
+        let reply = self
+            .exchange
+            .request(Request::cancel(what))?
+            .into_iter()
+            .find_map(|reply| match reply {
+                Reply::Canceled(canceled) => Some(canceled),
+                _ => None,
+            });
+        reply.ok_or(Error::Unanswered)
+    }
+
+    pub(super) fn syscalls(&self) -> Result<Vec<SyscallInfo>, Error> {
+        let entries = self
+            .exchange
+            .dump(Request::syscalls)?
+            .into_iter()
+            .filter_map(|reply| match reply {
+                Reply::Syscall(entry) => Some(entry),
+                _ => None,
+            });
+        Ok(entries.collect())
+    }
+
+    pub(super) fn sessions(&self) -> Result<Vec<SessionInfo>, Error> {
+        let sessions = self.exchange.dump(Request::sessions)?.into_iter();
+        Ok(sessions.filter_map(session_info).collect())
+    }
+
+    pub(super) fn own_info(&self) -> Result<Option<SessionInfo>, Error> {
+        let sessions = self.exchange.dump(Request::own_session)?.into_iter();
+        Ok(sessions.filter_map(session_info).next())
+    }
+
+    /// Cancels everything and waits until no call can touch this process's memory any more.
+    fn drain(&self) -> Result<(), Error> {
+        while self.exchange.in_flight() > 0 {
+            // A refusal changes nothing: the calls have to come to their end all the same.
+            tolerate(self.cancel(Cancel::All))?;
+            let deadline = Instant::now() + DRAIN_STEP;
+            while self.exchange.in_flight() > 0
+                && self
+                    .exchange
+                    .completion(Patience::Until(deadline))?
+                    .is_some()
+            {}
+            if self.exchange.in_flight() == 0 {
+                break;
+            }
+            // Calls that succeed without a completion stay in our number, not in the kernel's.
+            if let Some(own) = tolerate(self.own_info())? {
+                if own.is_none_or(|session| session.in_flight == 0) {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<T: Transport> Drop for Connection<T> {
+    fn drop(&mut self) {
+        if !self.abandoned && self.exchange.transport().is_owner() {
+            // Where the socket has failed there is nothing left to wait for.
+            let _ = self.drain();
+        }
+    }
+}
+
+/// Passes on only what says that the socket is of no use any more.
+fn tolerate<V>(done: Result<V, Error>) -> Result<Option<V>, Error> {
+    match done {
+        Ok(value) => Ok(Some(value)),
+        Err(error @ Error::Io { .. }) => Err(error),
+        Err(_) => Ok(None),
+    }
+}
+
+fn session_info(reply: Reply) -> Option<SessionInfo> {
+    match reply {
+        Reply::Session(session) => Some(*session),
+        _ => None,
+    }
+}

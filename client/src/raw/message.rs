@@ -1,0 +1,372 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The family's messages: what its attributes mean. The netlink crates do the framing.
+
+use std::mem::size_of;
+
+use netlink_packet_core::{
+    emit_i32, emit_u32, emit_u64, parse_string, parse_u32, parse_u64, DecodeError, Emitable,
+    ErrorContext, NetlinkDeserializable, NetlinkHeader, Nla, NlaBuffer, NlasIterator,
+    ParseableParametrized,
+};
+use netlink_packet_generic::{
+    constants::GENL_ID_CTRL, ctrl::GenlCtrl, GenlFamily, GenlHeader, GenlMessage,
+};
+use nlcall_abi::{self as abi, Command, FrontEnd, SessionState, Verdict};
+use zerocopy::{FromBytes, IntoBytes};
+
+use super::{CallFlags, Cancel, Canceled, Completion, Features, SessionInfo, SyscallInfo};
+
+/// Bytes of a message before its first attribute: `nlmsghdr` and `genlmsghdr`.
+pub(super) const HEADERS_LEN: usize = 16 + 4;
+/// Bytes of an attribute before its value.
+pub(super) const ATTR_HEADER_LEN: usize = 4;
+/// Most calls in one attribute: its length, header included, has 16 bits.
+pub(super) const CALLS_PER_ATTR: usize =
+    (u16::MAX as usize - ATTR_HEADER_LEN) / size_of::<abi::Call>();
+
+/// One attribute of a request.
+#[derive(Clone, Copy, Debug)]
+struct Attribute<'a> {
+    kind: u16,
+    value: Value<'a>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Value<'a> {
+    Flag,
+    I32(i32),
+    U32(u32),
+    U64(u64),
+    Bytes(&'a [u8]),
+}
+
+impl Nla for Attribute<'_> {
+    fn value_len(&self) -> usize {
+        match self.value {
+            Value::Flag => 0,
+            Value::I32(_) | Value::U32(_) => size_of::<u32>(),
+            Value::U64(_) => size_of::<u64>(),
+            Value::Bytes(bytes) => bytes.len(),
+        }
+    }
+
+    fn kind(&self) -> u16 {
+        self.kind
+    }
+
+    fn emit_value(&self, buffer: &mut [u8]) {
+        let done = match self.value {
+            Value::Flag => Ok(()),
+            Value::I32(value) => emit_i32(buffer, value),
+            Value::U32(value) => emit_u32(buffer, value),
+            Value::U64(value) => emit_u64(buffer, value),
+            Value::Bytes(bytes) => {
+                buffer.copy_from_slice(bytes);
+                Ok(())
+            }
+        };
+        done.expect("the buffer has value_len() bytes");
+    }
+}
+
+/// A message to the module.
+#[derive(Debug)]
+pub(super) struct Request<'a> {
+    command: Command,
+    attributes: Vec<Attribute<'a>>,
+}
+
+impl<'a> Request<'a> {
+    pub(super) fn submit(calls: &'a [abi::Call]) -> Self {
+        let size = Value::U32(size_of::<abi::Call>() as u32);
+        let mut attributes = Vec::with_capacity(1 + calls.len().div_ceil(CALLS_PER_ATTR));
+        attributes.push(Attribute {
+            kind: abi::submit::CALL_SIZE,
+            value: size,
+        });
+        attributes.extend(calls.chunks(CALLS_PER_ATTR).map(|calls| Attribute {
+            kind: abi::submit::CALLS,
+            value: Value::Bytes(calls.as_bytes()),
+        }));
+        Self {
+            command: Command::Submit,
+            attributes,
+        }
+    }
+
+    pub(super) fn cancel(what: Cancel) -> Self {
+        let (kind, value) = match what {
+            Cancel::UserData(user_data) => (abi::cancel::USER_DATA, Value::U64(user_data)),
+            Cancel::Fd(fd) => (abi::cancel::FD, Value::I32(fd)),
+            Cancel::Nr(nr) => (abi::cancel::NR, Value::U32(nr)),
+            Cancel::All => (abi::cancel::ALL, Value::Flag),
+        };
+        Self {
+            command: Command::Cancel,
+            attributes: vec![Attribute { kind, value }],
+        }
+    }
+
+    pub(super) fn features() -> Self {
+        Self {
+            command: Command::FeaturesGet,
+            attributes: Vec::new(),
+        }
+    }
+
+    pub(super) fn sessions() -> Self {
+        Self {
+            command: Command::SessionGet,
+            attributes: Vec::new(),
+        }
+    }
+
+    pub(super) fn own_session() -> Self {
+        let own = Attribute {
+            kind: abi::session::OWN,
+            value: Value::Flag,
+        };
+        Self {
+            command: Command::SessionGet,
+            attributes: vec![own],
+        }
+    }
+
+    pub(super) fn syscalls() -> Self {
+        Self {
+            command: Command::SyscallGet,
+            attributes: Vec::new(),
+        }
+    }
+}
+
+impl GenlFamily for Request<'_> {
+    fn family_name() -> &'static str {
+        abi::FAMILY_NAME
+    }
+
+    fn command(&self) -> u8 {
+        self.command as u8
+    }
+
+    fn version(&self) -> u8 {
+        abi::FAMILY_VERSION
+    }
+}
+
+impl Emitable for Request<'_> {
+    fn buffer_len(&self) -> usize {
+        self.attributes.as_slice().buffer_len()
+    }
+
+    fn emit(&self, buffer: &mut [u8]) {
+        self.attributes.as_slice().emit(buffer);
+    }
+}
+
+/// A message of the module.
+#[derive(Debug)]
+pub(super) enum Reply {
+    Complete(Vec<Completion>),
+    Canceled(Canceled),
+    Features(Box<Features>),
+    Session(Box<SessionInfo>),
+    Syscall(SyscallInfo),
+}
+
+impl ParseableParametrized<[u8], GenlHeader> for Reply {
+    fn parse_with_param(attributes: &[u8], header: GenlHeader) -> Result<Self, DecodeError> {
+        match Command::from_wire(header.cmd) {
+            Some(Command::Complete) => completions(attributes).map(Self::Complete),
+            Some(Command::Cancel) => canceled(attributes).map(Self::Canceled),
+            Some(Command::FeaturesGet) => features(attributes).map(|it| Self::Features(it.into())),
+            Some(Command::SessionGet) => session(attributes).map(|it| Self::Session(it.into())),
+            Some(Command::SyscallGet) => syscall(attributes).map(Self::Syscall),
+            _ => Err(format!(
+                "command {} has no reply that this version knows",
+                header.cmd
+            )
+            .into()),
+        }
+    }
+}
+
+/// A message of the module or of the controller that knows its number.
+#[derive(Debug)]
+pub(super) enum Incoming {
+    Controller(GenlCtrl),
+    Nlcall(Reply),
+}
+
+impl NetlinkDeserializable for Incoming {
+    type Error = DecodeError;
+
+    fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, DecodeError> {
+        if header.message_type == GENL_ID_CTRL {
+            let message = GenlMessage::deserialize(header, payload)?;
+            Ok(Self::Controller(message.payload))
+        } else {
+            let message = GenlMessage::deserialize(header, payload)?;
+            Ok(Self::Nlcall(message.payload))
+        }
+    }
+}
+
+fn completions(attributes: &[u8]) -> Result<Vec<Completion>, DecodeError> {
+    let mut completions = Vec::new();
+    each(attributes, |kind, value| {
+        if kind != abi::complete::RESULTS {
+            return Ok(());
+        }
+        let entries = value.chunks_exact(size_of::<abi::CallResult>());
+        if !entries.remainder().is_empty() {
+            return Err(format!("RESULTS of {} bytes hold no whole results", value.len()).into());
+        }
+        completions.reserve(entries.len());
+        for entry in entries {
+            let result = abi::CallResult::read_from_bytes(entry)
+                .map_err(|_| DecodeError::from("the chunk has the size of a result"))?;
+            completions.push(
+                Completion::from_abi(&result)
+                    .ok_or_else(|| DecodeError::from(format!("unknown outcome in {result:?}")))?,
+            );
+        }
+        Ok(())
+    })?;
+    Ok(completions)
+}
+
+fn canceled(attributes: &[u8]) -> Result<Canceled, DecodeError> {
+    let mut canceled = Canceled::default();
+    each(attributes, |kind, value| {
+        match kind {
+            abi::cancel::CANCELED => canceled.canceled = parse_u32(value)?,
+            abi::cancel::INTERRUPTED => canceled.interrupted = parse_u32(value)?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(canceled)
+}
+
+fn features(attributes: &[u8]) -> Result<Features, DecodeError> {
+    let mut it = Features::default();
+    each(attributes, |kind, value| {
+        match kind {
+            abi::features::CALL_SIZE => it.call_size = parse_u32(value)?,
+            abi::features::RESULT_SIZE => it.result_size = parse_u32(value)?,
+            abi::features::CALL_FLAGS => {
+                // The mask has room for 64 flags, a call for 32.
+                it.call_flags = CallFlags::from_bits_retain(parse_u64(value)? as u32);
+            }
+            abi::features::ARG_KINDS => it.arg_kinds = parse_u32(value)?,
+            abi::features::SUBMIT_ATTRS => it.submit_attrs = parse_u64(value)?,
+            abi::features::MAX_IN_FLIGHT => it.max_in_flight = parse_u32(value)?,
+            abi::features::MAX_WORKERS => it.max_workers = parse_u32(value)?,
+            abi::features::KERNEL => it.kernel = parse_string(value)?,
+            abi::features::POLICY_HASH => it.policy_hash = parse_u64(value)?,
+            abi::features::MODULE_VERSION => it.module_version = parse_string(value)?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(it)
+}
+
+fn session(attributes: &[u8]) -> Result<SessionInfo, DecodeError> {
+    let mut it = SessionInfo {
+        id: 0,
+        pid: 0,
+        comm: String::new(),
+        port_id: 0,
+        state: SessionState::Open,
+        front_end: FrontEnd::Generic,
+        in_flight: 0,
+        queued: 0,
+        running: 0,
+        blocked: 0,
+        undelivered: 0,
+        workers: 0,
+        saturated: false,
+        accepted: 0,
+        delivered: 0,
+        rejected: 0,
+        last_seq: 0,
+    };
+    each(attributes, |kind, value| {
+        match kind {
+            abi::session::ID => it.id = parse_u64(value)?,
+            abi::session::PID => it.pid = parse_u32(value)?,
+            abi::session::COMM => it.comm = parse_string(value)?,
+            abi::session::PORTID => it.port_id = parse_u32(value)?,
+            abi::session::STATE => {
+                it.state = known(SessionState::from_wire, parse_u32(value)?, "session state")?;
+            }
+            abi::session::FRONT_END => {
+                it.front_end = known(FrontEnd::from_wire, parse_u32(value)?, "front end")?;
+            }
+            abi::session::IN_FLIGHT => it.in_flight = parse_u32(value)?,
+            abi::session::QUEUED => it.queued = parse_u32(value)?,
+            abi::session::RUNNING => it.running = parse_u32(value)?,
+            abi::session::BLOCKED => it.blocked = parse_u32(value)?,
+            abi::session::UNDELIVERED => it.undelivered = parse_u32(value)?,
+            abi::session::WORKERS => it.workers = parse_u32(value)?,
+            abi::session::SATURATED => it.saturated = true,
+            abi::session::ACCEPTED => it.accepted = parse_u64(value)?,
+            abi::session::DELIVERED => it.delivered = parse_u64(value)?,
+            abi::session::REJECTED => it.rejected = parse_u64(value)?,
+            abi::session::LAST_SEQ => it.last_seq = parse_u32(value)?,
+            _ => {}
+        }
+        Ok(())
+    })?;
+    Ok(it)
+}
+
+fn syscall(attributes: &[u8]) -> Result<SyscallInfo, DecodeError> {
+    let (mut nr, mut name, mut verdict, mut reason) = (None, String::new(), None, None);
+    each(attributes, |kind, value| {
+        match kind {
+            abi::syscall::NR => nr = Some(parse_u32(value)?),
+            abi::syscall::NAME => name = parse_string(value)?,
+            abi::syscall::VERDICT => {
+                verdict = Some(known(Verdict::from_wire, parse_u32(value)?, "verdict")?);
+            }
+            abi::syscall::REASON => reason = Some(parse_string(value)?),
+            _ => {}
+        }
+        Ok(())
+    })?;
+    match (nr, verdict) {
+        (Some(nr), Some(verdict)) => Ok(SyscallInfo {
+            nr,
+            name,
+            verdict,
+            reason,
+        }),
+        _ => Err("a policy entry without number or verdict".into()),
+    }
+}
+
+/// Hands each attribute's number and value to `take`. Numbers that are not known are the module's
+/// way to grow: `take` skips them.
+fn each(
+    attributes: &[u8],
+    mut take: impl FnMut(u16, &[u8]) -> Result<(), DecodeError>,
+) -> Result<(), DecodeError> {
+    for attribute in NlasIterator::new(attributes) {
+        let attribute: NlaBuffer<&[u8]> = attribute?;
+        let kind = attribute.kind();
+        take(kind, attribute.value()).with_context(|| format!("attribute {kind}"))?;
+    }
+    Ok(())
+}
+
+fn known<N: Copy + std::fmt::Display, T>(
+    from_wire: impl Fn(N) -> Option<T>,
+    number: N,
+    what: &str,
+) -> Result<T, DecodeError> {
+    from_wire(number).ok_or_else(|| format!("unknown {what} {number}").into())
+}

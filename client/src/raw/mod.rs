@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The raw layer: system calls by number, arguments as integers.
+//!
+//! A [`Session`] is one netlink socket. [`Session::submit`] sends a [`Batch`] of [`Call`]s and
+//! returns as soon as the kernel accepted them; [`Session::wait`] and its relatives return one
+//! [`Completion`] per call, in the order in which the calls ended. `user_data` tells them apart.
+//!
+//! Building a [`Call`] is `unsafe`, since its arguments may be addresses: see [`Call::new`] for the
+//! contract. Everything else is safe.
+
+mod batch;
+mod builder;
+mod call;
+mod cancel;
+mod completion;
+mod connection;
+mod exchange;
+mod features;
+mod info;
+mod message;
+mod plan;
+mod rejection;
+mod session;
+mod sys;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::Batch;
+pub use builder::SessionBuilder;
+pub use call::{Call, CallFlags};
+pub use cancel::{Cancel, Canceled};
+pub use completion::Completion;
+pub use features::Features;
+pub use info::{SessionInfo, SyscallInfo};
+pub use nlcall_abi::{ArgKind, FrontEnd, Outcome, Restart, SessionState, Verdict};
+pub use session::{Session, SubmitError, Submitted};

@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The raw layer against a model of the kernel.
+
+mod answers;
+mod ends;
+mod kernel;
+mod messages;
+mod threads;

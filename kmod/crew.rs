@@ -60,7 +60,7 @@ impl Session {
             workers: inner.workers.len() as u32,
             idle: inner.workers.iter().filter(|entry| entry.idle).count() as u32,
             blocked: self.blocked_counter().load(Relaxed).max(0) as u32,
-            max_workers: crate::max_workers(),
+            max_workers: shim::max_workers(),
             max_running: shim::online_cpus().clamp(1, 4),
         }
     }

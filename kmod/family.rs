@@ -499,8 +499,8 @@ unsafe extern "C" fn do_features_get(
         )?;
         body.put_u32(features::ARG_KINDS, parse::ARG_KINDS)?;
         body.put_u64(features::SUBMIT_ATTRS, parse::SUBMIT_ATTRS, features::PAD)?;
-        body.put_u32(features::MAX_IN_FLIGHT, crate::max_in_flight())?;
-        body.put_u32(features::MAX_WORKERS, crate::max_workers())?;
+        body.put_u32(features::MAX_IN_FLIGHT, shim::max_in_flight())?;
+        body.put_u32(features::MAX_WORKERS, shim::max_workers())?;
         body.put_str(features::KERNEL, shim::kernel_release())?;
         body.put_u64(features::POLICY_HASH, policy::hash(), features::PAD)?;
         body.put_str(features::MODULE_VERSION, crate::VERSION)

@@ -59,30 +59,6 @@ module! {
     authors: ["The nlcall developers"],
     description: "Any system call, asynchronously, as a netlink message",
     license: "GPL v2",
-    params: {
-        max_in_flight: u32 {
-            default: 65536,
-            description: "Most calls in flight per session, 1 to 1048576 (default 65536)",
-        },
-        max_workers: u32 {
-            default: 128,
-            description: "Most workers per session, 1 to 4096 (default 128)",
-        },
-        classic: bool {
-            default: false,
-            description: "Also serve raw netlink protocol 28 (default no)",
-        },
-    },
-}
-
-/// Parameter `max_in_flight`, within its range.
-pub fn max_in_flight() -> u32 {
-    module_parameters::max_in_flight.value().clamp(1, 1 << 20)
-}
-
-/// Parameter `max_workers`, within its range.
-pub fn max_workers() -> u32 {
-    module_parameters::max_workers.value().clamp(1, 4096)
 }
 
 /// This module.
@@ -107,7 +83,7 @@ impl kernel::Module for Nlcall {
         let border = shim::Border::new()?;
         registry::init();
         let family = family::Registration::new()?;
-        let classic = if module_parameters::classic.value() {
+        let classic = if shim::classic_wanted() {
             Some(classic::Registration::new()?)
         } else {
             None

@@ -48,7 +48,10 @@ use crate::{
         self,
         Surroundings, //
     },
-    shim::Process,
+    shim::{
+        self,
+        Process, //
+    },
     slots::{
         Chunks,
         Credentials, //
@@ -246,8 +249,8 @@ impl Session {
         for (to, from) in comm[..15].iter_mut().zip(name) {
             *to = from as u8;
         }
-        let workers = KVec::with_capacity(crate::max_workers() as usize, GFP_KERNEL_ACCOUNT)?;
-        let chunks = Chunks::with_room_for(crate::max_in_flight() as usize)?;
+        let workers = KVec::with_capacity(shim::max_workers() as usize, GFP_KERNEL_ACCOUNT)?;
+        let chunks = Chunks::with_room_for(shim::max_in_flight() as usize)?;
         // SAFETY: By the caller's promise.
         let (sock, portid) = unsafe { (Sock::of_sender(skb), socket::portid(skb)) };
         let inner = Inner {

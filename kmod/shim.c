@@ -30,6 +30,15 @@
 char *nlcall_access = "root";
 module_param_named(access, nlcall_access, charp, 0444);
 MODULE_PARM_DESC(access, "who may submit: root (default), everyone or a group id");
+unsigned int nlcall_max_in_flight = 65536;
+module_param_named(max_in_flight, nlcall_max_in_flight, uint, 0444);
+MODULE_PARM_DESC(max_in_flight, "most calls in flight per session, 1 to 1048576 (default 65536)");
+unsigned int nlcall_max_workers = 128;
+module_param_named(max_workers, nlcall_max_workers, uint, 0444);
+MODULE_PARM_DESC(max_workers, "most workers per session, 1 to 4096 (default 128)");
+bool nlcall_classic;
+module_param_named(classic, nlcall_classic, bool, 0444);
+MODULE_PARM_DESC(classic, "also serve raw netlink protocol 28 (default no)");
 MODULE_ALIAS_GENL_FAMILY("nlcall");
 
 /* Symbols that are not exported, bound by static calls once found. */

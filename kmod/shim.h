@@ -19,8 +19,13 @@ struct sock;
 struct workqueue_struct;
 struct xarray;
 
-/* Parameter, constant after loading. */
+/* Parameters, constant after loading. In C, since the module macro of Rust
+ * does not show its parameters in sysfs.
+ */
 extern char *nlcall_access;
+extern unsigned int nlcall_max_in_flight;
+extern unsigned int nlcall_max_workers;
+extern bool nlcall_classic;
 
 int nlcall_init(void);
 void nlcall_exit(void);

@@ -44,6 +44,9 @@ pub mod ffi {
     )]
     extern "C" {
         pub(super) static nlcall_access: *const c_char;
+        pub(super) static nlcall_max_in_flight: c_uint;
+        pub(super) static nlcall_max_workers: c_uint;
+        pub(super) static nlcall_classic: bool;
 
         pub(super) fn nlcall_init() -> c_int;
         pub(super) fn nlcall_exit();
@@ -127,6 +130,24 @@ pub fn kernel_release() -> &'static str {
     unsafe { CStr::from_char_ptr(ffi::nlcall_release()) }
         .to_str()
         .unwrap_or("?")
+}
+
+/// Parameter `max_in_flight`, within its range: most calls in flight per session.
+pub fn max_in_flight() -> u32 {
+    // SAFETY: Written before the module's code runs, constant since.
+    unsafe { ffi::nlcall_max_in_flight }.clamp(1, 1 << 20)
+}
+
+/// Parameter `max_workers`, within its range: most workers per session.
+pub fn max_workers() -> u32 {
+    // SAFETY: As for `max_in_flight()`.
+    unsafe { ffi::nlcall_max_workers }.clamp(1, 4096)
+}
+
+/// Parameter `classic`.
+pub fn classic_wanted() -> bool {
+    // SAFETY: As for `max_in_flight()`.
+    unsafe { ffi::nlcall_classic }
 }
 
 /// Parameter `access`.

@@ -99,7 +99,7 @@ impl Session {
                         pool.max_workers
                     ));
                 }
-                let max = crate::max_in_flight() as usize;
+                let max = shim::max_in_flight() as usize;
                 let in_flight = inner.calls.in_flight() as usize;
                 if count > max.saturating_sub(in_flight) {
                     return Err(reject!(

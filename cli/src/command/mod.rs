@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The subcommands.
+
+use nlcall::raw::Session;
+
+use crate::exit::{
+    Failure,
+    Status, //
+};
+use crate::options::{
+    Command,
+    Options, //
+};
+
+pub mod call;
+pub mod cat;
+pub mod doctor;
+pub mod kill;
+pub mod list;
+pub mod ps;
+
+/// Does what the command line says.
+pub fn run(options: &Options) -> Result<Status, Failure> {
+    match &options.command {
+        Command::Call(call) => call::run(call, options.json),
+        Command::Cat(cat) => cat::run(cat, &mut Session::open()?),
+        Command::Kill(kill) => kill::run(kill, &mut Session::open()?),
+        Command::List(list) => list::run(list, &Session::open()?, options.json),
+        Command::Ps => ps::run(&Session::open()?, options.json),
+        Command::Doctor => doctor::run(options.json),
+    }
+}

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! How the command ends.
+
+use std::error::Error as _;
+use std::fmt::Write as _;
+use std::io;
+use std::process::ExitCode;
+
+use crate::invocation::{
+    ArgumentError,
+    InvocationError, //
+};
+
+/// Exit status of the command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Status {
+    /// Everything was done.
+    Success,
+    /// A call failed, was refused or did not run.
+    Failed,
+    /// The command line is wrong.
+    Usage,
+    /// The module is not loaded (`EX_UNAVAILABLE` of `sysexits.h`).
+    NoModule,
+}
+
+impl Status {
+    /// Failed, if anything did.
+    pub fn failed_if(any: bool) -> Self {
+        match any {
+            true => Status::Failed,
+            false => Status::Success,
+        }
+    }
+}
+
+impl From<Status> for ExitCode {
+    fn from(status: Status) -> Self {
+        ExitCode::from(match status {
+            Status::Success => 0,
+            Status::Failed => 1,
+            Status::Usage => 2,
+            Status::NoModule => 69,
+        })
+    }
+}
+
+/// What ended the command early.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// The module, or the way to it.
+    #[error(transparent)]
+    Module(#[from] nlcall::Error),
+    /// The call on the command line.
+    #[error(transparent)]
+    Invocation(#[from] InvocationError),
+    /// No memory for the calls.
+    #[error("no memory")]
+    Memory(#[source] io::Error),
+    /// The standard output.
+    #[error("cannot write the standard output")]
+    Output(#[source] io::Error),
+    /// Nothing to show.
+    #[error("no system call matches `{0}`")]
+    NoMatch(String),
+}
+
+impl Failure {
+    /// The exit status that says so.
+    pub fn status(&self) -> Status {
+        match self {
+            Failure::Module(nlcall::Error::ModuleMissing) => Status::NoModule,
+            Failure::Invocation(InvocationError::Argument {
+                why: ArgumentError::Memory(_),
+                ..
+            }) => Status::Failed,
+            Failure::Invocation(_) => Status::Usage,
+            Failure::Module(_) | Failure::Memory(_) | Failure::Output(_) | Failure::NoMatch(_) => {
+                Status::Failed
+            }
+        }
+    }
+
+    /// The error and what caused it, in one line.
+    pub fn message(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = self.source();
+        while let Some(cause) = source {
+            // Writing to a String cannot fail.
+            let _ = write!(text, ": {cause}");
+            source = cause.source();
+        }
+        text
+    }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The command `nlcall`, as a library so that its parts can be tested.
+//!
+//! [`syntax`] reads one argument, [`signature`] knows what each system call takes, [`names`] and
+//! [`layout`] turn constants and structures into text and back, [`invocation`] puts them together,
+//! and [`command`] holds the subcommands. Calls go to the module through [`kernel`] alone.
+
+pub mod command;
+pub mod exit;
+pub mod invocation;
+pub mod kernel;
+pub mod layout;
+pub mod memory;
+pub mod names;
+pub mod options;
+pub mod signature;
+pub mod syntax;
+pub mod table;

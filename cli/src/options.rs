@@ -1,0 +1,329 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The command line.
+
+use std::ffi::{
+    OsStr,
+    OsString, //
+};
+use std::os::unix::ffi::{
+    OsStrExt,
+    OsStringExt, //
+};
+
+use clap::{
+    Args,
+    Parser,
+    Subcommand, //
+};
+
+use crate::names::signal;
+
+/// Make Linux system calls through netlink.
+///
+/// Every call is sent to the kernel module `nlcall` as a netlink message, executed there as if this
+/// process had made it, and comes back as a completion.
+#[derive(Debug, Parser)]
+#[command(
+    name = "nlcall",
+    version,
+    propagate_version = true,
+    disable_help_subcommand = true
+)]
+#[command(after_help = EXIT_STATUS)]
+pub struct Options {
+    /// Print tables and results as JSON
+    #[arg(long, global = true)]
+    pub json: bool,
+
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_STATUS: &str = "\
+Exit status: 0 success; 1 a call failed or was refused; 2 wrong usage; 69 no module is loaded.";
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make one system call and print it as strace does
+    Call(CallOptions),
+    /// Print files; everything is read through netlink
+    Cat(CatOptions),
+    /// Send a signal to processes
+    Kill(KillOptions),
+    /// Show the system calls and what may be done with each
+    List(ListOptions),
+    /// Show the sessions that are open
+    Ps,
+    /// Look for what keeps calls from working, and say what to do
+    #[command(after_help = EXIT_STATUS)]
+    Doctor,
+}
+
+/// Make one system call and print it as strace does.
+#[derive(Debug, Args)]
+#[command(after_help = EXIT_STATUS, after_long_help = CALL_HELP.trim_start())]
+pub struct CallOptions {
+    /// Show at most this many bytes of a string
+    #[arg(short, long, value_name = "BYTES", default_value_t = 32)]
+    pub string_limit: usize,
+
+    /// Show all fields of structures
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// The system call's name, as `nlcall list` shows it, or its number
+    pub name: String,
+
+    /// Its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<OsString>,
+}
+
+const CALL_HELP: &str = r#"
+Arguments are written as strace prints them, each as one word of the shell:
+  3  -1  0x10  0644      a number: decimal, hexadecimal, octal
+  /etc/hostname          a string, where the parameter takes one
+  '"a b\n"'              a quoted string with C's escapes; also for bytes and structures
+  O_RDWR|O_CREAT         names, joined with `|` (quote the bar for the shell)
+  AT_FDCWD  NULL  SIGTERM
+  @100                   a buffer of 100 zero bytes, shown after the call
+  @                      a buffer of the size that the parameter or the call's length asks for
+  '{tv_sec=1, tv_nsec=0}' or '{1, 0}'   a structure
+  '[{fd=0, events=POLLIN}]'             an array
+A string that looks like a number must be quoted: '"7"'. `nlcall call NAME` with a wrong number of
+arguments shows what the call takes.
+
+Examples:
+  nlcall call getpid
+  nlcall call openat AT_FDCWD /etc/hostname O_RDONLY
+  nlcall call read 0 @100 100 < /etc/hostname
+  nlcall call newfstatat AT_FDCWD /etc/passwd @ 0
+  nlcall call mkdir /tmp/new 0755
+  nlcall call pipe2 @ 'O_CLOEXEC|O_NONBLOCK'
+  nlcall call nanosleep '{tv_sec=1, tv_nsec=0}' NULL
+  nlcall call write 1 '"hello\n"' 6
+  nlcall --json call uname @
+
+Exit status: 0 the call succeeded; 1 it failed, was refused or did not run; 2 wrong usage;
+69 no module is loaded."#;
+
+/// Print files; everything is read through netlink.
+#[derive(Debug, Args)]
+#[command(after_long_help = CAT_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct CatOptions {
+    /// Files to print; `-` is the standard input, also when there are none
+    pub files: Vec<OsString>,
+}
+
+const CAT_HELP: &str = r"
+Opening, looking at, reading and closing the files goes through netlink, with up to eight reads
+of 256 KiB in flight; the standard output is written as usual.
+
+Examples:
+  nlcall cat /etc/os-release
+  nlcall cat /proc/self/status
+  nlcall cat header - trailer < body > all
+  nlcall cat big.iso | sha256sum
+
+Exit status: 0 all files were printed; 1 one could not be; 2 wrong usage; 69 no module is loaded.";
+
+/// Send a signal to processes.
+#[derive(Debug, Args)]
+#[command(after_long_help = KILL_HELP.trim_start(), after_help = EXIT_STATUS)]
+#[command(override_usage = "nlcall kill [-SIGNAL | -s SIGNAL] PID...")]
+pub struct KillOptions {
+    /// The signal, by number or name; 0 only asks whether the process exists
+    #[arg(short, long, value_name = "SIGNAL", default_value = "TERM", value_parser = parse_signal)]
+    pub signal: u32,
+
+    /// Process ids; a negative one is a process group, 0 the own one, -1 every process
+    #[arg(required = true, allow_negative_numbers = true, value_name = "PID")]
+    pub pids: Vec<i32>,
+}
+
+const KILL_HELP: &str = r"
+The signal is a number or a name, with or without SIG: -9, -KILL, -SIGKILL, -s KILL, -s RTMIN+1.
+
+Examples:
+  nlcall kill 1234
+  nlcall kill -9 1234 1235
+  nlcall kill -HUP -- -1234     the process group 1234
+  nlcall kill -0 1234           only asks whether the process exists
+
+Exit status: 0 all signals were sent; 1 one could not be; 2 wrong usage; 69 no module is loaded.";
+
+/// Show the system calls and what may be done with each.
+#[derive(Debug, Args)]
+#[command(after_long_help = LIST_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct ListOptions {
+    /// Only the calls whose name matches
+    #[arg(value_name = "GLOB", value_parser = parse_glob)]
+    pub pattern: Option<glob::Pattern>,
+}
+
+const LIST_HELP: &str = r#"
+Verdicts: `both`, executed on a worker thread and INLINE; `differs`, the same with the difference
+that the reason states; `inline only`, only in the calling thread itself; `refused`.
+
+Examples:
+  nlcall list
+  nlcall list '*at'
+  nlcall list 'set*'
+  nlcall --json list | jq -r '.[] | select(.verdict == "refused") | .name'
+
+Exit status: 0 something was shown; 1 no call matches; 2 wrong usage; 69 no module is loaded."#;
+
+fn parse_signal(text: &str) -> Result<u32, String> {
+    signal::number(text).ok_or_else(|| "not a signal; try a number, or a name such as TERM".into())
+}
+
+fn parse_glob(text: &str) -> Result<glob::Pattern, String> {
+    glob::Pattern::new(text).map_err(|error| error.to_string())
+}
+
+/// Turns the `-9` or `-KILL` of `nlcall kill -9 PID` into an option that a parser knows.
+///
+/// What follows `kill` is a signal where it starts with `-` and a digit or an upper-case letter: a
+/// negative process id needs `--` before it, or a signal, as for `kill(1)`.
+pub fn spell_out_signal(args: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let mut args: Vec<_> = args.into_iter().collect();
+    let is_option = |arg: &OsString| arg.as_bytes().starts_with(b"-");
+    let Some(command) = args
+        .iter()
+        .skip(1)
+        .position(|arg| !is_option(arg))
+        .map(|at| at + 1)
+    else {
+        return args;
+    };
+    if args[command] != *OsStr::new("kill") {
+        return args;
+    }
+    let after = args
+        .iter_mut()
+        .skip(command + 1)
+        .find(|arg| arg.as_bytes() != b"--json");
+    if let Some(arg) = after {
+        let rest = match arg.as_bytes() {
+            [b'-', rest @ ..] => rest,
+            _ => return args,
+        };
+        let spelled = match rest {
+            [b'0'..=b'9' | b'A'..=b'Z', ..] => true,
+            _ => std::str::from_utf8(rest)
+                .ok()
+                .and_then(signal::number)
+                .is_some(),
+        };
+        if spelled {
+            *arg = OsString::from_vec([b"--signal=", rest].concat());
+        }
+    }
+    args
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+    use proptest::prelude::*;
+
+    fn read(words: &[&str]) -> Result<Options, clap::Error> {
+        Options::try_parse_from(spell_out_signal(words.iter().map(OsString::from)))
+    }
+
+    fn kill(words: &[&str]) -> Option<(u32, Vec<i32>)> {
+        match read(&[&["nlcall", "kill"], words].concat()).ok()?.command {
+            Command::Kill(options) => Some((options.signal, options.pids)),
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Options::command().debug_assert();
+    }
+
+    #[test]
+    fn signals_are_written_as_for_kill() {
+        for words in [
+            &["-9", "12"][..],
+            &["-KILL", "12"],
+            &["-SIGKILL", "12"],
+            &["-s", "KILL", "12"],
+            &["-s", "9", "12"],
+            &["-skill", "12"],
+            &["--signal", "sigkill", "12"],
+            &["--signal=9", "12"],
+            &["--json", "-9", "12"],
+        ] {
+            assert_eq!(kill(words), Some((9, vec![12])), "{words:?}");
+        }
+        assert_eq!(kill(&["12", "13"]), Some((15, vec![12, 13])));
+        assert_eq!(kill(&["-0", "12"]), Some((0, vec![12])));
+        assert_eq!(kill(&["-stop", "12"]), Some((19, vec![12])));
+    }
+
+    #[test]
+    fn process_groups_are_negative() {
+        assert_eq!(kill(&["--", "-12"]), Some((15, vec![-12])));
+        assert_eq!(kill(&["-9", "--", "-12"]), Some((9, vec![-12])));
+        assert_eq!(kill(&["-9", "-12"]), Some((9, vec![-12])));
+        assert_eq!(kill(&["-s", "HUP", "-12", "13"]), Some((1, vec![-12, 13])));
+    }
+
+    #[test]
+    fn a_number_first_is_a_signal_and_never_a_process_group() {
+        assert_eq!(kill(&["-12"]), None);
+        assert_eq!(kill(&["-1234", "5"]), None);
+        assert_eq!(kill(&["-NOSUCH", "5"]), None);
+    }
+
+    #[test]
+    fn a_process_id_is_a_number() {
+        assert_eq!(kill(&[]), None);
+        assert_eq!(kill(&["12x"]), None);
+        assert_eq!(kill(&["99999999999"]), None);
+    }
+
+    #[test]
+    fn arguments_of_a_call_may_look_like_options() {
+        let options = read(&[
+            "nlcall", "--json", "call", "-s", "8", "read", "-1", "@4", "-4",
+        ])
+        .unwrap();
+        let Command::Call(call) = options.command else {
+            panic!("{options:?}")
+        };
+        assert!(options.json);
+        assert_eq!(call.string_limit, 8);
+        assert_eq!(call.name, "read");
+        assert_eq!(call.args, ["-1", "@4", "-4"]);
+        let options = read(&["nlcall", "call", "kill", "-1", "-s"]).unwrap();
+        let Command::Call(call) = options.command else {
+            panic!("{options:?}")
+        };
+        assert_eq!(call.args, ["-1", "-s"]);
+    }
+
+    #[test]
+    fn a_pattern_that_is_none_is_a_usage_error() {
+        assert!(read(&["nlcall", "list", "a***b"]).is_err());
+        assert!(read(&["nlcall", "list", "open*"]).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn any_command_line_is_read_without_a_panic(
+            words in proptest::collection::vec("[-a-zA-Z0-9@=* ]{0,8}", 0..6),
+        ) {
+            for command in ["call", "cat", "kill", "list"] {
+                let args = ["nlcall", command].into_iter().chain(words.iter().map(String::as_str));
+                let _ = Options::try_parse_from(spell_out_signal(args.map(OsString::from)));
+            }
+        }
+    }
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The command as it is run: exit status, and what goes where.
+//!
+//! What needs the module is tested in the guest. Here, calls that are wrong end with status 2
+//! whether or not there is a module; the tests that need a machine without one look whether it is.
+
+use std::process::Stdio;
+
+use assert_cmd::assert::Assert;
+use assert_cmd::cargo::cargo_bin_cmd;
+use predicates::prelude::*;
+
+fn nlcall(args: &[&str]) -> Assert {
+    cargo_bin_cmd!("nlcall").args(args).write_stdin("").assert()
+}
+
+/// Whether calls can be made here. Where they can, the tests of their absence have no object.
+fn module_is_loaded() -> bool {
+    std::path::Path::new("/sys/module/nlcall").exists()
+}
+
+#[test]
+fn without_the_module_every_command_ends_with_69_and_one_line() {
+    if module_is_loaded() {
+        eprintln!("skipped: the module is loaded on this machine");
+        return;
+    }
+    for args in [
+        &["call", "getpid"][..],
+        &["call", "openat", "AT_FDCWD", "/etc/hostname", "O_RDONLY"],
+        &["--json", "call", "uname", "@"],
+        &["cat", "/etc/hostname"],
+        &["cat"],
+        &["kill", "-0", "1"],
+        &["list"],
+        &["list", "open*"],
+        &["ps"],
+        &["ps", "--json"],
+    ] {
+        nlcall(args)
+            .code(69)
+            .stdout("")
+            .stderr(predicate::str::starts_with("nlcall: "))
+            .stderr(predicate::str::contains("modprobe nlcall"))
+            .stderr(predicate::function(|text: &str| text.lines().count() == 1));
+    }
+}
+
+#[test]
+fn without_the_module_the_doctor_says_what_to_do_about_it() {
+    if module_is_loaded() {
+        eprintln!("skipped: the module is loaded on this machine");
+        return;
+    }
+    nlcall(&["doctor"])
+        .code(69)
+        .stdout(predicate::str::contains("FAIL  module"))
+        .stdout(predicate::str::contains("`modprobe nlcall`"))
+        .stderr("");
+    let output = nlcall(&["doctor", "--json"])
+        .code(69)
+        .get_output()
+        .stdout
+        .clone();
+    let checks: serde_json::Value = serde_json::from_slice(&output).unwrap();
+    let module = checks
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|check| check["name"] == "module")
+        .unwrap();
+    assert_eq!(module["verdict"], "bad");
+    assert!(module["fix"].as_str().unwrap().contains("modprobe nlcall"));
+}
+
+#[test]
+fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
+    for (args, text) in [
+        (&[][..], "Usage: nlcall"),
+        (&["frobnicate"], "unrecognized subcommand"),
+        (&["--frobnicate"], "unexpected argument"),
+        (&["call"], "Usage: nlcall call"),
+        (
+            &["call", "opnat"],
+            "unknown system call `opnat`; near: openat",
+        ),
+        (&["call", "getpid", "1"], "getpid takes no arguments, not 1"),
+        (
+            &["call", "read", "0"],
+            "read(fd: fd, buf: @N, count: ulong)",
+        ),
+        (
+            &["call", "open", "/x", "O_RDWT"],
+            "unknown name `O_RDWT`; known: O_RDWR",
+        ),
+        (&["call", "read", "0", "@x", "1"], "`@x` is not a buffer"),
+        (
+            &["call", "write", "1", "\"abc", "3"],
+            "the closing quote is missing",
+        ),
+        (
+            &["call", "lseek", "0", "99999999999999999999", "0"],
+            "does not fit into 64 bits",
+        ),
+        (&["kill"], "Usage: nlcall kill"),
+        (&["kill", "-NOSUCH", "1"], "not a signal"),
+        (&["kill", "-77", "1"], "not a signal"),
+        (&["kill", "one"], "invalid"),
+        (&["list", "a***"], "invalid"),
+        (&["list", "a", "b"], "unexpected argument"),
+        (&["ps", "1"], "unexpected argument"),
+    ] {
+        nlcall(args)
+            .code(2)
+            .stdout("")
+            .stderr(predicate::str::contains(text));
+    }
+}
+
+#[test]
+fn every_command_explains_itself_with_examples() {
+    for command in ["call", "cat", "kill", "list"] {
+        nlcall(&[command, "--help"])
+            .code(0)
+            .stdout(predicate::str::contains("Examples:"))
+            .stdout(predicate::str::contains(format!("nlcall {command} ")))
+            .stdout(predicate::str::contains("Exit status: 0"));
+    }
+    for command in ["ps", "doctor"] {
+        nlcall(&[command, "--help"])
+            .code(0)
+            .stdout(predicate::str::contains("Usage:"));
+    }
+    nlcall(&["--help"])
+        .code(0)
+        .stdout(predicate::str::contains("Exit status: 0"));
+    nlcall(&["--version"])
+        .code(0)
+        .stdout(predicate::str::starts_with("nlcall "));
+}
+
+#[test]
+fn a_reader_that_leaves_ends_the_command_quietly() {
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    drop(reader);
+    let mut command = std::process::Command::new(cargo_bin_cmd!("nlcall").get_program());
+    let output = command
+        .arg("--help")
+        .stdout(writer)
+        .stderr(Stdio::piped())
+        .spawn()
+        .and_then(|child| child.wait_with_output())
+        .unwrap();
+    assert_eq!(output.stderr, b"");
+    let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
+    assert_eq!(signal, Some(libc::SIGPIPE));
+}

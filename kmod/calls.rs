@@ -259,15 +259,6 @@ impl Which {
     }
 }
 
-/// What a cancel found.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Canceled {
-    /// Calls that had not started and never will.
-    pub canceled: u32,
-    /// Running calls that were asked to stop.
-    pub interrupted: u32,
-}
-
 /// Counts since the session began.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -321,10 +312,21 @@ impl<C, S: Store<C>> Calls<C, S> {
     }
 
     /// Lets `add` append unused slots to the memory, then takes them into use.
-    pub fn grow(&mut self, add: impl FnOnce(&mut S)) {
+    pub fn grow<R>(&mut self, add: impl FnOnce(&mut S) -> R) -> R {
         let from = self.slots.count();
-        add(&mut self.slots);
+        let result = add(&mut self.slots);
         self.adopt(from);
+        result
+    }
+
+    /// The memory.
+    pub fn store(&self) -> &S {
+        &self.slots
+    }
+
+    /// How many slots there are.
+    pub fn slots(&self) -> u32 {
+        self.slots.count()
     }
 
     /// Slots that hold no call.
@@ -481,50 +483,61 @@ impl<C, S: Store<C>> Calls<C, S> {
         self.done.push(&mut self.slots, index);
     }
 
-    /// Cancels what `which` selects. Calls that did not start are done; `interrupt` is told the
-    /// worker of each running one.
-    pub fn cancel(&mut self, which: Which, mut interrupt: impl FnMut(u32)) -> Canceled {
-        let mut found = Canceled::default();
-        for index in 0..self.slots.count() {
+    /// Cancels the calls that have not started and that `which` selects, among `most` slots from
+    /// number `from` on. Says how many: they are done, or will be as soon as they are queued.
+    pub fn cancel_waiting(&mut self, which: Which, from: Index, most: u32) -> u32 {
+        let mut canceled = 0;
+        for index in self.range(from, most) {
             let slot = self.slots.slot_mut(index);
-            if slot.state == State::Free || !which.selects(slot) {
-                continue;
-            }
             match slot.state {
-                State::Accepted if !slot.cancel => {
-                    slot.cancel = true;
-                    found.canceled += 1;
-                }
-                State::Queued => {
+                State::Accepted if !slot.cancel && which.selects(slot) => slot.cancel = true,
+                State::Queued if which.selects(slot) => {
                     self.queue.remove(&mut self.slots, index);
                     self.end(index, Ending::canceled());
-                    found.canceled += 1;
                 }
-                State::Running(worker) | State::Interrupted(worker) => {
+                _ => continue,
+            }
+            canceled += 1;
+        }
+        canceled
+    }
+
+    /// Cancels the running calls that `which` selects, among `most` slots from number `from` on,
+    /// and tells `interrupt` the worker of each. Says how many.
+    pub fn cancel_running(
+        &mut self,
+        which: Which,
+        from: Index,
+        most: u32,
+        mut interrupt: impl FnMut(u32),
+    ) -> u32 {
+        let mut interrupted = 0;
+        for index in self.range(from, most) {
+            let slot = self.slots.slot_mut(index);
+            if let State::Running(worker) | State::Interrupted(worker) = slot.state {
+                if which.selects(slot) {
                     slot.cancel = true;
                     interrupt(worker);
-                    found.interrupted += 1;
+                    interrupted += 1;
                 }
-                State::Free | State::Accepted | State::Done | State::Sending => {}
             }
         }
-        found
+        interrupted
     }
 
-    /// Tells `interrupt` the worker of each running call. None of them is marked as cancelled.
-    pub fn for_each_running(&self, mut interrupt: impl FnMut(u32)) {
-        for slot in self.iter() {
-            if let State::Running(worker) | State::Interrupted(worker) = slot.state {
-                interrupt(worker);
-            }
-        }
+    fn range(&self, from: Index, most: u32) -> core::ops::Range<Index> {
+        from..from.saturating_add(most).min(self.slots.count())
     }
 
-    /// Ends every call that waits for a worker.
-    pub fn end_queued(&mut self, ending: Ending) {
-        while let Some(index) = self.queue.pop(&mut self.slots) {
+    /// Ends up to `most` of the calls that wait for a worker. `false`: none is left.
+    pub fn end_queued(&mut self, most: u32, ending: Ending) -> bool {
+        for _ in 0..most {
+            let Some(index) = self.queue.pop(&mut self.slots) else {
+                break;
+            };
             self.end(index, ending);
         }
+        !self.queue.is_empty()
     }
 
     /// Takes up to `most` completions for delivery, oldest first, and shows each to `put`. They
@@ -569,10 +582,12 @@ impl<C, S: Store<C>> Calls<C, S> {
         self.done.prepend(&mut self.slots, sending);
     }
 
-    /// Nobody can receive completions any more: drops those that wait.
-    pub fn discard(&mut self) {
-        self.send(u32::MAX, |_| {});
+    /// Nobody can receive completions any more: drops up to `most` of those that wait. `false`:
+    /// none is left.
+    pub fn discard(&mut self, most: u32) -> bool {
+        self.send(most, |_| {});
         self.free_sending();
+        !self.done.is_empty()
     }
 }
 
@@ -621,6 +636,12 @@ mod tests {
             args: [user_data % 3, 0, 0, 0, 0, 0],
             ..Call::default()
         }
+    }
+
+    /// Cancels in the whole table: how many waited, and how many ran.
+    fn cancel(table: &mut Table, which: Which, interrupt: impl FnMut(u32)) -> (u32, u32) {
+        let waited = table.cancel_waiting(which, 0, u32::MAX);
+        (waited, table.cancel_running(which, 0, u32::MAX, interrupt))
     }
 
     const RAN: Ending = Ending {
@@ -733,14 +754,14 @@ mod tests {
                         }
                     }
                     Step::Cancel(user_data) => {
-                        let found = table.cancel(Which::UserData(user_data), |_| {});
-                        prop_assert!(found.canceled + found.interrupted <= 1);
+                        let found = cancel(&mut table, Which::UserData(user_data), |_| {});
+                        prop_assert!(found.0 + found.1 <= 1);
                     }
                     Step::CancelAll => {
-                        table.cancel(Which::All, |_| {});
+                        cancel(&mut table, Which::All, |_| {});
                         prop_assert_eq!(table.queued(), 0);
                     }
-                    Step::EndQueued => table.end_queued(Ending::not_started(11)),
+                    Step::EndQueued => while table.end_queued(2, Ending::not_started(11)) {},
                     Step::Send(most) => {
                         table.send(most, |slot| sending.push(slot.result()));
                     }
@@ -810,25 +831,13 @@ mod tests {
         assert!(table.accept(&mut accepted, &call(3), Default::default(), 0));
         let mut workers = Vec::new();
         // Descriptor 0 is the first argument of calls 0 and 3.
-        let found = table.cancel(Which::Fd(0), |worker| workers.push(worker));
-        assert_eq!(
-            found,
-            Canceled {
-                canceled: 1,
-                interrupted: 1
-            }
-        );
+        let found = cancel(&mut table, Which::Fd(0), |worker| workers.push(worker));
+        assert_eq!(found, (1, 1));
         assert_eq!(workers, [5]);
         assert!(table.is_canceled(started.index));
-        assert_eq!(table.cancel(Which::Nr(1), |_| {}), Canceled::default());
-        let found = table.cancel(Which::All, |_| {});
-        assert_eq!(
-            found,
-            Canceled {
-                canceled: 2,
-                interrupted: 1
-            }
-        );
+        assert_eq!(cancel(&mut table, Which::Nr(1), |_| {}), (0, 0));
+        let found = cancel(&mut table, Which::All, |_| {});
+        assert_eq!(found, (2, 1));
         table.queue(&mut accepted, u32::MAX, None);
         assert_eq!(table.queued(), 0);
         assert_eq!(table.undelivered(), 3);
@@ -867,23 +876,20 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_a_process_is_not_a_cancel() {
-        let mut table = table(2);
-        let mut lists = [List::new(), List::new()];
-        for (user_data, list) in lists.iter_mut().enumerate() {
-            assert!(table.accept(list, &call(user_data as u64), Default::default(), 0));
+    fn a_long_table_is_cancelled_in_parts() {
+        let mut table = table(7);
+        let mut list = List::new();
+        for user_data in 0..7 {
+            assert!(table.accept(&mut list, &call(user_data), Default::default(), 0));
         }
-        let [mut first, mut second] = lists;
-        table.queue(&mut first, u32::MAX, None);
-        let started = table.start(3).unwrap();
-        let mut workers = Vec::new();
-        table.for_each_running(|worker| workers.push(worker));
-        assert_eq!(workers, [3]);
-        assert!(!table.is_canceled(started.index));
-        table.queue(&mut second, u32::MAX, Some(Ending::not_started(3)));
-        let mut outcomes = Vec::new();
-        table.send(2, |slot| outcomes.push(slot.result().outcome));
-        assert_eq!(outcomes, [Outcome::NotStarted as u16]);
+        table.queue(&mut list, u32::MAX, None);
+        let mut canceled = 0;
+        let mut from = 0;
+        while from < table.slots() {
+            canceled += table.cancel_waiting(Which::All, from, 3);
+            from += 3;
+        }
+        assert_eq!((canceled, table.queued()), (7, 0));
     }
 
     #[test]
@@ -895,7 +901,8 @@ mod tests {
         assert!(!table.accept(&mut list, &call(2), Default::default(), 0));
         table.queue(&mut list, u32::MAX, Some(Ending::not_started(3)));
         table.send(1, |_| {});
-        table.discard();
+        assert!(table.discard(0));
+        assert!(!table.discard(9));
         assert_eq!(table.in_flight(), 0);
         assert_eq!(table.totals().delivered, 0);
     }

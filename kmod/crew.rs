@@ -35,7 +35,10 @@ use crate::{
         Chunks,
         Credentials, //
     },
-    submission::Errand,
+    submission::{
+        Errand,
+        STRIDE, //
+    },
     wire::SessionState,
     worker::{
         Assignment,
@@ -48,7 +51,7 @@ use crate::{
 pub(crate) struct Entry {
     pub(crate) worker: Arc<Worker>,
     /// It has no call and sleeps, or is about to.
-    idle: bool,
+    pub(crate) idle: bool,
     /// The call that it will issue again.
     suspended: Option<Suspended>,
 }
@@ -148,12 +151,12 @@ impl Session {
 
     /// Where there is no worker and none can be made, no call of the queue will ever start.
     pub(crate) fn fail_without_workers(self: &Arc<Self>, err: Error) {
-        {
+        let ending = Ending::not_started(-err.to_errno());
+        loop {
             let mut inner = self.inner().lock();
-            if !inner.workers.is_empty() {
-                return;
+            if !inner.workers.is_empty() || !inner.calls.end_queued(STRIDE, ending) {
+                break;
             }
-            inner.calls.end_queued(Ending::not_started(-err.to_errno()));
         }
         self.flush_soon();
     }
@@ -216,11 +219,9 @@ impl Session {
         let last = {
             let mut inner = self.inner().lock();
             inner.calls.finish(index, ending);
-            if inner.state == SessionState::Closed {
-                inner.calls.discard();
-            }
             inner.calls.queued() == 0
         };
+        self.discard();
         // More results are about to come: let them share a message, unless this worker blocks.
         if last {
             self.flush();
@@ -267,12 +268,10 @@ impl Session {
                 if let Some(suspended) = entry.as_ref().and_then(|entry| entry.suspended.as_ref()) {
                     finish_suspended(&mut inner.calls, suspended);
                 }
-                if inner.state == SessionState::Closed {
-                    inner.calls.discard();
-                }
                 entry
             };
             drop(entry);
+            self.discard();
             self.flush_soon();
         }
         let last = {

@@ -29,7 +29,7 @@ use kernel::{
 use crate::{
     calls::{
         Calls,
-        Canceled,
+        Index,
         Totals,
         Which, //
     },
@@ -63,7 +63,10 @@ use crate::{
         Sock,
         Unbound, //
     },
-    submission::Arriving,
+    submission::{
+        Arriving,
+        STRIDE, //
+    },
     wire::{
         FrontEnd,
         SessionState, //
@@ -179,6 +182,15 @@ impl_has_delayed_work! {
     impl HasDelayedWork<Self, 3> for Session { self.later_work }
 }
 
+/// What a cancel found.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Canceled {
+    /// Calls that had not started and never will.
+    pub canceled: u32,
+    /// Running calls that were asked to stop.
+    pub interrupted: u32,
+}
+
 /// What SESSION_GET shows of a session.
 pub struct Snapshot {
     /// State.
@@ -250,12 +262,11 @@ impl Session {
             *to = from as u8;
         }
         let workers = KVec::with_capacity(shim::max_workers() as usize, GFP_KERNEL_ACCOUNT)?;
-        let chunks = Chunks::with_room_for(shim::max_in_flight() as usize)?;
         // SAFETY: By the caller's promise.
         let (sock, portid) = unsafe { (Sock::of_sender(skb), socket::portid(skb)) };
         let inner = Inner {
             state: SessionState::Open,
-            calls: Calls::new(chunks),
+            calls: Calls::new(Chunks::new()),
             workers,
             starting: 0,
             next_worker: 0,
@@ -397,9 +408,37 @@ impl Session {
 
     /// Cancels calls.
     pub fn cancel(self: &Arc<Self>, which: Which) -> Canceled {
-        let found = self.inner.lock().cancel(which);
+        let mut found = Canceled::default();
+        // First those that wait: an interrupted worker would begin them.
+        self.in_parts(|inner, from| {
+            found.canceled += inner.calls.cancel_waiting(which, from, STRIDE);
+        });
+        self.in_parts(|inner, from| found.interrupted += inner.cancel_running(which, from));
         self.flush_soon();
         found
+    }
+
+    /// Goes through all slots, [`STRIDE`] at a time, so that the lock is never held for long.
+    fn in_parts(&self, mut part: impl FnMut(&mut Inner, Index)) {
+        let mut from = 0;
+        loop {
+            let mut inner = self.inner.lock();
+            if from >= inner.calls.slots() {
+                break;
+            }
+            part(&mut inner, from);
+            from += STRIDE;
+        }
+    }
+
+    /// Drops the completions of a session whose socket is closed.
+    pub(crate) fn discard(&self) {
+        loop {
+            let mut inner = self.inner.lock();
+            if inner.state != SessionState::Closed || !inner.calls.discard(STRIDE) {
+                break;
+            }
+        }
     }
 
     /// Ends the session. Never sleeps.
@@ -415,35 +454,33 @@ impl Session {
                 (End::Process, SessionState::Ended | SessionState::Closed)
                 | (End::Socket, SessionState::Closed) => return,
             }
-            inner.calls.end_queued(Ending::not_started(errno::ESRCH));
             inner.interrupt_all();
-            if inner.state == SessionState::Closed {
-                inner.calls.discard();
-            }
         }
+        let ending = Ending::not_started(errno::ESRCH);
+        while self.inner.lock().calls.end_queued(STRIDE, ending) {}
+        self.discard();
         self.reap_soon();
         self.flush_soon();
     }
 }
 
 impl Inner {
-    /// Cancels calls and interrupts those that run.
-    fn cancel(&mut self, which: Which) -> Canceled {
+    /// Cancels running calls among [`STRIDE`] slots and interrupts their workers.
+    fn cancel_running(&mut self, which: Which, from: Index) -> u32 {
         let workers = &self.workers;
-        self.calls.cancel(which, |id| interrupt(workers, id))
+        self.calls.cancel_running(which, from, STRIDE, |id| {
+            if let Some(entry) = workers.iter().find(|entry| entry.worker.id() == id) {
+                entry.worker.interrupt();
+            }
+        })
     }
 
-    /// Interrupts the calls that run.
+    /// Interrupts every call that runs. The session has ended, so that a worker that is between
+    /// two calls does not begin another.
     fn interrupt_all(&self) {
-        self.calls
-            .for_each_running(|id| interrupt(&self.workers, id));
-    }
-}
-
-/// Interrupts the call that the worker `id` executes.
-fn interrupt(workers: &[Entry], id: u32) {
-    if let Some(entry) = workers.iter().find(|entry| entry.worker.id() == id) {
-        entry.worker.interrupt();
+        for entry in self.workers.iter().filter(|entry| !entry.idle) {
+            entry.worker.interrupt();
+        }
     }
 }
 

@@ -177,7 +177,7 @@ static bool nlcall_thread_fn(void *data)
 		current->files = t->files;
 		task_unlock(current);
 		t->files = NULL;
-		t->task = get_task_struct(current);
+		smp_store_release(&t->task, get_task_struct(current));
 	}
 	return nlcall_worker_run(t->worker);
 }
@@ -239,9 +239,11 @@ void nlcall_thread_wake(struct nlcall_thread *t)
 
 void nlcall_thread_interrupt(struct nlcall_thread *t)
 {
-	if (!test_and_set_tsk_thread_flag(t->task, TIF_NOTIFY_SIGNAL) &&
-	    !static_call(nlcall_wake)(t->task, TASK_INTERRUPTIBLE))
-		kick_process(t->task);
+	struct task_struct *task = smp_load_acquire(&t->task);
+
+	if (task && !test_and_set_tsk_thread_flag(task, TIF_NOTIFY_SIGNAL) &&
+	    !static_call(nlcall_wake)(task, TASK_INTERRUPTIBLE))
+		kick_process(task);
 }
 
 void nlcall_thread_begin(struct nlcall_thread *t)

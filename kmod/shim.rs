@@ -299,9 +299,9 @@ impl Thread {
         unsafe { ffi::nlcall_thread_wake(self.0.as_ptr()) };
     }
 
-    /// Interrupts the call that the worker executes.
+    /// Interrupts the call that the worker executes. A worker that has not run yet has none.
     pub fn interrupt(&self) {
-        // SAFETY: Valid by the type invariant; a worker with a call has run and set its task.
+        // SAFETY: Valid by the type invariant.
         unsafe { ffi::nlcall_thread_interrupt(self.0.as_ptr()) };
     }
 

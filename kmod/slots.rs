@@ -26,18 +26,45 @@ const _: () = assert!(CHUNK * size_of::<Slot<Credentials>>() <= 4096);
 pub struct Chunks(KVec<KVec<Slot<Credentials>>>);
 
 impl Chunks {
-    /// No slots, and room to [`add`](Chunks::add) up to `slots` of them.
-    pub fn with_room_for(slots: usize) -> Result<Self> {
-        Ok(Self(KVec::with_capacity(
-            slots.div_ceil(CHUNK),
-            GFP_KERNEL_ACCOUNT,
-        )?))
+    /// No slots.
+    pub const fn new() -> Self {
+        Self(KVec::new())
     }
 
-    /// Adds a chunk, unless the room is used up.
-    pub fn add(&mut self, chunk: Chunk) {
-        // What does not fit is freed here, under the session's lock.
-        let _ = self.0.push_within_capacity(chunk.0);
+    /// How many slots there is room for.
+    pub fn capacity(&self) -> usize {
+        self.0.capacity() * CHUNK
+    }
+
+    /// Adds a chunk. What does not fit comes back.
+    pub fn add(&mut self, chunk: Chunk) -> Option<Chunk> {
+        let left = self.0.push_within_capacity(chunk.0).err()?;
+        Some(Chunk(left.0))
+    }
+
+    /// Moves the chunks into `larger`, unless that has no more room than there is; gives back
+    /// what is left over. The slots themselves stay where they are.
+    pub fn move_into(&mut self, larger: Room) -> Room {
+        let mut larger = larger.0;
+        if larger.capacity() <= self.0.capacity() {
+            return Room(larger);
+        }
+        for chunk in self.0.drain_all() {
+            // Cannot fail: the new one is the larger.
+            let _ = larger.push_within_capacity(chunk);
+        }
+        Room(core::mem::replace(&mut self.0, larger))
+    }
+}
+
+/// Room for chunks.
+pub struct Room(KVec<KVec<Slot<Credentials>>>);
+
+impl Room {
+    /// Allocates room for `slots` slots.
+    pub fn new(slots: usize) -> Result<Self> {
+        let chunks = slots.div_ceil(CHUNK);
+        Ok(Self(KVec::with_capacity(chunks, GFP_KERNEL_ACCOUNT)?))
     }
 }
 

@@ -29,6 +29,7 @@ use crate::{
     },
     slots::{
         Chunk,
+        Room,
         CHUNK, //
     },
     wire::{
@@ -38,7 +39,7 @@ use crate::{
 };
 
 /// Calls that are moved while the lock is held once.
-const STRIDE: u32 = 128;
+pub const STRIDE: u32 = 128;
 
 /// Calls that were accepted from a thread whose task work has not run yet.
 pub(crate) struct Arriving {
@@ -58,9 +59,9 @@ impl Session {
         calls: impl Iterator<Item = Call>,
         seq: u32,
     ) -> Result<(), Rejection> {
-        let no_memory = || reject!(ENOMEM, "no memory for {count} calls");
         let credentials = sender::credentials();
-        let errand = Errand::new(self.clone()).map_err(|_| no_memory())?;
+        let errand = Errand::new(self.clone())
+            .map_err(|_| reject!(ENOMEM, "no memory for {count} calls"))?;
 
         self.make_room(count)?;
         let now = now_ns();
@@ -88,38 +89,55 @@ impl Session {
 
     /// Sees to it that `count` slots are unused.
     fn make_room(&self, count: usize) -> Result<(), Rejection> {
+        let no_memory = || reject!(ENOMEM, "no memory for {count} calls");
         loop {
-            let missing = {
-                let inner = self.inner().lock();
-                let pool = self.pool(&inner);
-                if pool.is_saturated(1) {
-                    return Err(reject!(
-                        EAGAIN,
-                        "all {} workers are blocked (max_workers)",
-                        pool.max_workers
-                    ));
-                }
-                let max = shim::max_in_flight() as usize;
-                let in_flight = inner.calls.in_flight() as usize;
-                if count > max.saturating_sub(in_flight) {
-                    return Err(reject!(
-                        EAGAIN,
-                        "{count} calls and {in_flight} in flight exceed max_in_flight {max}"
-                    ));
-                }
-                count.saturating_sub(inner.calls.unused() as usize)
-            };
+            let (missing, room) = self.missing(count)?;
+            if let Some(slots) = room {
+                let room = Room::new(slots).map_err(|_| no_memory())?;
+                // What is left over is freed outside of the lock.
+                let left = self
+                    .inner()
+                    .lock()
+                    .calls
+                    .grow(|chunks| chunks.move_into(room));
+                drop(left);
+            }
             if missing == 0 {
                 return Ok(());
             }
             for _ in 0..missing.div_ceil(CHUNK) {
-                let chunk =
-                    Chunk::new().map_err(|_| reject!(ENOMEM, "no memory for {count} calls"))?;
-                // Where another thread used up the room for chunks meanwhile there are enough
-                // slots without this one.
-                self.inner().lock().calls.grow(|chunks| chunks.add(chunk));
+                let chunk = Chunk::new().map_err(|_| no_memory())?;
+                // One is left over where another thread used up the room: look again.
+                let left = self.inner().lock().calls.grow(|chunks| chunks.add(chunk));
+                drop(left);
             }
         }
+    }
+
+    /// How many slots are missing for `count` calls, and how many slots there must be room for
+    /// where there is not; or why the calls cannot be accepted.
+    fn missing(&self, count: usize) -> Result<(usize, Option<usize>), Rejection> {
+        let max = shim::max_in_flight() as usize;
+        let inner = self.inner().lock();
+        let pool = self.pool(&inner);
+        if pool.is_saturated(1) {
+            return Err(reject!(
+                EAGAIN,
+                "all {} workers are blocked (max_workers)",
+                pool.max_workers
+            ));
+        }
+        let in_flight = inner.calls.in_flight() as usize;
+        if count > max.saturating_sub(in_flight) {
+            return Err(reject!(
+                EAGAIN,
+                "{count} calls and {in_flight} in flight exceed max_in_flight {max}"
+            ));
+        }
+        let missing = count.saturating_sub(inner.calls.unused() as usize);
+        let needed = (inner.calls.slots() as usize + missing).next_multiple_of(CHUNK);
+        let room = (needed > inner.calls.store().capacity()).then(|| needed.next_power_of_two());
+        Ok((missing, room))
     }
 
     fn retract(&self, calls: &mut List) {
@@ -188,10 +206,8 @@ impl Session {
             let ended = exiting || inner.state != SessionState::Open;
             let instead = ended.then(|| Ending::not_started(errno::ESRCH));
             inner.calls.queue(calls, STRIDE, instead);
-            if inner.state == SessionState::Closed {
-                inner.calls.discard();
-            }
         }
+        self.discard();
     }
 }
 

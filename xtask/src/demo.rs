@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The tour: system calls as netlink messages, each answer checked.
+
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::kernel::Request;
+use crate::sandbox::Sandbox;
+use crate::say::say;
+use crate::vm::{
+    self,
+    Streams, //
+};
+
+/// The program that shows and checks everything; it ends with an error at the first wrong answer.
+const PROGRAM: &str = "nlcall-demo";
+/// Loads the module with the classic front end.
+const PARAMETERS: &str = "classic=1";
+/// The time it may take.
+const LIMIT: Duration = Duration::from_secs(600);
+
+/// Boots the guest and runs the tour in it.
+pub fn run(request: Option<&Request>) -> Result<u8> {
+    let sandbox = Sandbox::prepare(request)?;
+    say!("booting Linux {} in a guest", sandbox.kernel.release);
+    let options = vm::Options {
+        parameters: PARAMETERS.to_owned(),
+        timeout: LIMIT,
+        command: vec![PROGRAM.into()],
+        ..vm::Options::default()
+    };
+    let mut streams = Streams::own()?;
+    streams.stdin = Box::new(std::io::empty());
+    vm::run(&sandbox, &options, streams)
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! `cargo xtask`: the project's own commands.
+
+mod apt;
+mod cache;
+mod chamber;
+mod checkout;
+mod contract;
+mod demo;
+mod exit;
+mod host;
+mod kernel;
+mod licences;
+mod module;
+mod programs;
+mod sandbox;
+mod say;
+mod stage;
+mod syscalls;
+mod tally;
+mod test;
+mod vm;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::Result;
+use clap::{
+    Parser,
+    Subcommand, //
+};
+
+use crate::sandbox::Sandbox;
+use crate::say::say;
+
+/// The project's own commands: the sandbox, the module, the guest, the tests.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", after_help = exit::HELP)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Shows system calls made as netlink messages, and checks each answer
+    ///
+    /// Boots the stock kernel with the module in a guest and runs the tour there. Fails at a wrong
+    /// answer.
+    Demo {
+        #[command(flatten)]
+        kernel: KernelArguments,
+    },
+    /// Runs all tests, on this machine and in the guest; the last line is the sum
+    ///
+    /// Besides the tests of every package: the promises of `vm`, the guest's kernel log, unloading
+    /// the module, the table of system calls and the licence lines.
+    Test {
+        /// Run the long form and write its result into docs/results
+        #[arg(long)]
+        full: bool,
+        #[command(flatten)]
+        kernel: KernelArguments,
+    },
+    /// Boots the guest with the module loaded and runs a command in it as root
+    ///
+    /// The command finds this project's programs on its PATH, and the module's file in
+    /// $NLCALL_MODULE. Its standard input, output and error are passed on as they are, and so
+    /// is its exit status. What it leaves running is killed when it ends; then the module must
+    /// unload. A warning, an oops or a hang of the guest's kernel makes this fail and shows
+    /// the kernel's log.
+    Vm(VmArguments),
+    /// Builds the kernel module and prints where it is
+    Module {
+        #[command(flatten)]
+        kernel: KernelArguments,
+    },
+    /// Writes the kernel's table of system calls into the wire format's crate
+    Syscalls {
+        /// Change nothing; fail where the table is another than the kernel's
+        #[arg(long)]
+        check: bool,
+        #[command(flatten)]
+        kernel: KernelArguments,
+    },
+    /// Prepares the sandbox and prints where it is
+    ///
+    /// Every command that needs the sandbox does this by itself. It lives in $NLCALL_CACHE,
+    /// $XDG_CACHE_HOME/nlcall or ~/.cache/nlcall, and is made once; an interrupted attempt is
+    /// taken up where it stopped.
+    Sandbox {
+        #[command(flatten)]
+        kernel: KernelArguments,
+    },
+    /// Runs a command inside namespaces that are already made; started by this program itself
+    #[command(hide = true)]
+    Enter {
+        /// What to do
+        plan: String,
+    },
+}
+
+#[derive(clap::Args)]
+struct KernelArguments {
+    /// A kernel by its series (7.3), version (7.3.4) or release; if not given, the newest
+    /// supported one
+    #[arg(long = "kernel", value_name = "V")]
+    request: Option<kernel::Request>,
+}
+
+impl KernelArguments {
+    fn sandbox(&self) -> Result<Sandbox> {
+        Sandbox::prepare(self.request.as_ref())
+    }
+}
+
+#[derive(clap::Args)]
+struct VmArguments {
+    #[command(flatten)]
+    kernel: KernelArguments,
+    /// Processors of the guest
+    #[arg(long, value_name = "N", default_value_t = vm::DEFAULT_CPUS)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=64))]
+    cpus: u32,
+    /// Emulate one processor that takes one nanosecond for each instruction: times become counts
+    #[arg(long, conflicts_with = "cpus")]
+    icount: bool,
+    /// Show a folder of this machine in the guest; may be given several times
+    #[arg(long = "share", value_name = "HOSTDIR:GUESTDIR")]
+    shares: Vec<vm::ShareArgument>,
+    /// Parameters to load the module with, besides access=everyone
+    #[arg(
+        long,
+        value_name = "NAME=VALUE ...",
+        default_value = "",
+        hide_default_value = true
+    )]
+    params: String,
+    /// Seconds that the command may take
+    #[arg(long, value_name = "S", default_value_t = vm::DEFAULT_TIMEOUT_SECONDS)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..))]
+    timeout: u64,
+    /// Do not load the module
+    #[arg(long, conflicts_with = "params")]
+    plain: bool,
+    /// The command and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    command: Vec<OsString>,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.command) {
+        Ok(status) => ExitCode::from(status),
+        Err(error) => {
+            say!("{error:#}");
+            ExitCode::from(exit::status_of(&error))
+        }
+    }
+}
+
+fn run(task: Task) -> Result<u8> {
+    match task {
+        Task::Demo { kernel } => demo::run(kernel.request.as_ref()),
+        Task::Test { full, kernel } => test::run(kernel.request.as_ref(), full),
+        Task::Vm(arguments) => {
+            let sandbox = arguments.kernel.sandbox()?;
+            let options = vm::Options {
+                cpus: arguments.cpus,
+                icount: arguments.icount,
+                shares: arguments.shares,
+                parameters: arguments.params,
+                timeout: Duration::from_secs(arguments.timeout),
+                plain: arguments.plain,
+                command: arguments.command,
+            };
+            vm::run(&sandbox, &options, vm::Streams::own()?)
+        }
+        Task::Module { kernel } => {
+            println!("{}", module::build(&kernel.sandbox()?)?.display());
+            Ok(0)
+        }
+        Task::Syscalls {
+            check: true,
+            kernel,
+        } => {
+            syscalls::check(&kernel.sandbox()?)?;
+            Ok(0)
+        }
+        Task::Syscalls {
+            check: false,
+            kernel,
+        } => {
+            println!("{}", syscalls::write(&kernel.sandbox()?)?.display());
+            Ok(0)
+        }
+        Task::Sandbox { kernel } => {
+            println!("{}", kernel.sandbox()?.tree().display());
+            Ok(0)
+        }
+        Task::Enter { plan } => chamber::enter(&plan),
+    }
+}

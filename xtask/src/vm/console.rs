@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Reads the guest's kernel log as it is written, and notices when the kernel complains.
+
+use std::sync::LazyLock;
+
+use regex::RegexSet;
+
+/// What the kernel says when something is wrong. A line matches behind its time stamp.
+const COMPLAINTS: &[&str] = &[
+    r"^WARNING: ",
+    r"^BUG: ",
+    r"^watchdog: BUG: ",
+    r"\bOops\b",
+    r"^kernel BUG at ",
+    r"^Kernel panic",
+    r"^Call Trace:",
+    r"^INFO: task .* blocked for more than ",
+    r"\bdetected stalls on CPUs",
+    r"\bself-detected stall on CPU",
+    r"\bkthread starved for ",
+    r"\bLOCKUP\b",
+    r"^general protection fault",
+    r"^refcount_t: ",
+    r"\bKASAN\b.*: ",
+    r"\bKFENCE: ",
+    r"^UBSAN: ",
+    r"^list_(add|del) corruption",
+    r"^INFO: (possible|suspicious|inconsistent|trying to register non-static key)",
+    r"\bsuspicious RCU usage",
+    r"^rust_kernel: panicked at ",
+    r"^kmemleak: [1-9][0-9]* new suspected memory leaks",
+    r"^unregister_netdevice: waiting for ",
+    r"page allocation failure",
+    r"^ODEBUG: ",
+    r"\bleft atomic context|\bscheduling while atomic|\bsleeping function called from invalid context",
+];
+
+/// Lines that announce a trace that is no complaint: the kernel explains which process it ended for
+/// want of memory, which is the service that a program over its limit gets.
+const ANNOUNCES_TRACE: &str = "invoked oom-killer: ";
+
+static PATTERNS: LazyLock<RegexSet> = LazyLock::new(|| {
+    RegexSet::new(COMPLAINTS).unwrap_or_else(|error| panic!("a pattern is wrong: {error}"))
+});
+
+/// Looks at a log line by line.
+#[derive(Debug, Default)]
+pub struct Scanner {
+    trace_is_announced: bool,
+}
+
+impl Scanner {
+    /// Whether this line is a complaint.
+    pub fn complains(&mut self, line: &str) -> bool {
+        let message = without_time_stamp(line);
+        if message.contains(ANNOUNCES_TRACE) {
+            self.trace_is_announced = true;
+        }
+        if message.starts_with("Call Trace:") && std::mem::take(&mut self.trace_is_announced) {
+            return false;
+        }
+        PATTERNS.is_match(message)
+    }
+}
+
+/// The message of a line: `[    1.234567] message`, or `[    1.234567][  T123] message`.
+fn without_time_stamp(line: &str) -> &str {
+    let mut message = line.trim();
+    while let Some((_, rest)) = message
+        .strip_prefix('[')
+        .and_then(|rest| rest.split_once(']'))
+    {
+        message = rest.trim_start();
+    }
+    message
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn complains(line: &str) -> bool {
+        Scanner::default().complains(line)
+    }
+
+    #[test]
+    fn complaints_are_noticed() {
+        for line in [
+            "[    4.212345] WARNING: kernel/foo.c:12 at bar+0x12/0x30, CPU#1: init/1",
+            "[    4.212345][  T123] BUG: kernel NULL pointer dereference, address: 0000000000000000",
+            "[    4.212345] Oops: general protection fault, probably for non-canonical address 0xdead: 0000 [#1] SMP",
+            "[   62.212345] INFO: task nlcall:123 blocked for more than 60 seconds.",
+            "[   62.212345] rcu: INFO: rcu_preempt detected stalls on CPUs/tasks:",
+            "[   62.212345] rcu: INFO: rcu_preempt self-detected stall on CPU",
+            "[   62.212345] watchdog: BUG: soft lockup - CPU#0 stuck for 52s! [nlcall:1]",
+            "[    2.000000] Kernel panic - not syncing: Attempted to kill init!",
+            "[    2.000000] refcount_t: underflow; use-after-free.",
+            "[    2.000000] BUG: KASAN: slab-use-after-free in nlcall_exit+0x1/0x2",
+            "[    2.000000] WARNING: possible circular locking dependency detected",
+            "[    2.000000] rust_kernel: panicked at nlcall_main.rs:1:1:",
+            "[    2.000000] Call Trace:",
+        ] {
+            assert!(complains(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn ordinary_lines_are_not() {
+        for line in [
+            "[    1.000000] nlcall: loading out-of-tree module taints kernel.",
+            "[    1.000000] nlcall: module verification failed: signature and/or required key missing - tainting kernel",
+            "[    1.000000] traps: victim[77] general protection fault ip:401000 sp:7ffd error:0 in victim[401000+1]",
+            "[    1.000000] victim[77]: segfault at 0 ip 0000000000401000 sp 00007ffd error 4 in victim",
+            "[    1.000000] rcu: Preemptible hierarchical RCU implementation.",
+            "[    1.000000] kfence: initialized - using 2097152 bytes for 255 objects",
+            "[    1.000000] Memory cgroup out of memory: Killed process 77 (victim)",
+            "[    1.000000] NMI watchdog: Perf NMI watchdog permanently disabled",
+        ] {
+            assert!(!complains(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn only_the_trace_of_the_oom_killer_is_allowed() {
+        let mut scanner = Scanner::default();
+        assert!(!scanner
+            .complains("[ 9.0] eater invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0"));
+        assert!(!scanner.complains("[ 9.0] Call Trace:"));
+        assert!(scanner.complains("[ 9.1] Call Trace:"));
+    }
+}

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Runs each test in a process of its own.
+
+mod isolation;
+mod traces;
+
+use std::{
+    process::ExitCode,
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Mutex, PoisonError,
+    },
+    time::Duration,
+};
+
+use libtest_mimic::{Arguments, Trial};
+
+/// First argument of a process that is to run one test.
+const INSIDE: &str = "--inside";
+/// Raises the counts.
+const FULL: &str = "--full";
+/// Marks a line of a test's output that is worth showing although the test passed.
+const NOTE: &str = "note: ";
+
+static IS_FULL: AtomicBool = AtomicBool::new(false);
+static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+
+/// When it is taken that a test hangs. Not a promise about time: a slow machine needs a fraction.
+const PATIENCE: Duration = Duration::from_secs(180);
+
+/// One test.
+#[derive(Clone, Copy)]
+pub struct Test {
+    theme: &'static str,
+    name: &'static str,
+    body: fn(),
+    patience: Duration,
+}
+
+impl Test {
+    /// A test of this name.
+    pub const fn new(name: &'static str, body: fn()) -> Self {
+        Self {
+            theme: "",
+            name,
+            body,
+            patience: PATIENCE,
+        }
+    }
+
+    /// Gives it more time before it counts as hanging.
+    pub const fn patience(self, patience: Duration) -> Self {
+        Self { patience, ..self }
+    }
+
+    /// Puts it under the name of its file.
+    pub const fn in_theme(self, theme: &'static str) -> Self {
+        Self { theme, ..self }
+    }
+
+    fn path(&self) -> String {
+        format!("{}::{}", self.theme, self.name)
+    }
+}
+
+/// Lists tests by the names of their functions.
+macro_rules! tests {
+    ($($name:ident),* $(,)?) => {
+        &[$($crate::harness::Test::new(stringify!($name), $name)),*]
+    };
+}
+pub(crate) use tests;
+
+/// Carries out the command line.
+pub fn run(arguments: &mut Vec<String>, tests: Vec<Test>) -> ExitCode {
+    arguments.retain(|argument| {
+        let is_full = argument == FULL;
+        IS_FULL.fetch_or(is_full, Ordering::Relaxed);
+        !is_full
+    });
+    if let [_, inside, path] = arguments.as_slice() {
+        if inside == INSIDE {
+            let test = tests
+                .iter()
+                .find(|test| test.path() == *path)
+                .expect("a test of this name");
+            (test.body)();
+            return ExitCode::SUCCESS;
+        }
+    }
+    let mut arguments = Arguments::from_iter(arguments.iter());
+    arguments.test_threads.get_or_insert(1);
+    isolation::adopt_orphans();
+    let trials = tests
+        .into_iter()
+        .map(|test| Trial::ignorable_test(test.path(), move || isolation::run(&test)))
+        .collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    for note in NOTES.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        eprintln!("{note}");
+    }
+    conclusion.exit_code()
+}
+
+/// Whether the long run was asked for.
+pub fn is_full() -> bool {
+    IS_FULL.load(Ordering::Relaxed)
+}
+
+/// The first number, or the second in the long run.
+pub fn scaled<T>(plain: T, full: T) -> T {
+    if is_full() {
+        full
+    } else {
+        plain
+    }
+}
+
+/// Says something that is worth showing although the test passed.
+pub fn note(text: std::fmt::Arguments<'_>) {
+    println!("{NOTE}{text}");
+}
+
+/// Ends the test as one that cannot be run here, because of this.
+pub fn skip(reason: &str) -> ! {
+    println!("{reason}");
+    std::process::exit(isolation::SKIPPED);
+}

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The guest tests: they run in the guest as root, against the loaded module.
+//!
+//! ```text
+//! nlcall-guest-tests [--full] [FILTER] [options of libtest]
+//! ```
+//!
+//! Each test runs in a process of its own, one at a time, since several look at what the whole
+//! module does. When it has ended, nothing of it may be left.
+
+mod bad_input;
+mod classic;
+mod harness;
+mod lifecycle;
+mod promises;
+mod random_death;
+mod reloaded;
+mod scenes;
+
+use std::process::ExitCode;
+
+use harness::Test;
+
+fn main() -> ExitCode {
+    let mut arguments: Vec<String> = std::env::args().collect();
+    if arguments.get(1).is_some_and(|it| it == scenes::ARGUMENT) {
+        scenes::play(&arguments[2..]);
+        return ExitCode::SUCCESS;
+    }
+    let tests = [
+        ("lifecycle", lifecycle::TESTS),
+        ("promises", promises::TESTS),
+        ("bad_input", &[bad_input::TESTS]),
+        ("classic", &[classic::TESTS]),
+        ("random_death", &[random_death::TESTS]),
+    ];
+    let tests: Vec<Test> = tests
+        .into_iter()
+        .flat_map(|(theme, tests)| tests.concat().into_iter().map(|test| test.in_theme(theme)))
+        .collect();
+    harness::run(&mut arguments, tests)
+}

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What nlcall promises, one promise per file.
+
+mod any_call;
+mod blocking;
+mod identity;
+mod namespaces;
+mod ownership;
+mod policy;
+mod sender;
+
+use crate::harness::Test;
+
+pub const TESTS: &[&[Test]] = &[
+    any_call::TESTS,
+    blocking::TESTS,
+    identity::TESTS,
+    namespaces::TESTS,
+    ownership::TESTS,
+    policy::TESTS,
+    sender::TESTS,
+];

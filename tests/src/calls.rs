@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! System calls as values.
+
+use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+
+use nlcall::raw::Call;
+
+use crate::memory::Memory;
+
+/// One argument of a system call.
+#[derive(Clone, Copy, Debug)]
+pub struct Arg(u64);
+
+impl Arg {
+    /// An address that no memory of this process lies at.
+    pub fn wild(address: u64) -> Self {
+        Self(address)
+    }
+
+    /// An address that the kernel gave, for the call that gives it back.
+    pub fn mapped(address: u64) -> Self {
+        Self(address)
+    }
+}
+
+impl From<Memory> for Arg {
+    fn from(memory: Memory) -> Self {
+        Self(memory.address())
+    }
+}
+
+impl From<&OwnedFd> for Arg {
+    fn from(fd: &OwnedFd) -> Self {
+        Self(fd.as_raw_fd() as u64)
+    }
+}
+
+impl From<BorrowedFd<'_>> for Arg {
+    fn from(fd: BorrowedFd<'_>) -> Self {
+        Self(fd.as_raw_fd() as u64)
+    }
+}
+
+impl From<i32> for Arg {
+    fn from(number: i32) -> Self {
+        // As a C program would widen it.
+        Self(i64::from(number) as u64)
+    }
+}
+
+impl From<u32> for Arg {
+    fn from(number: u32) -> Self {
+        Self(u64::from(number))
+    }
+}
+
+impl From<usize> for Arg {
+    fn from(number: usize) -> Self {
+        Self(number as u64)
+    }
+}
+
+/// The call of this number, which is one of `libc::SYS_*`.
+pub fn call(nr: libc::c_long, args: &[Arg]) -> Call {
+    let args: Vec<u64> = args.iter().map(|arg| arg.0).collect();
+    // SAFETY: addresses come from Memory, which is never freed and which Rust code reaches only by
+    // volatile copies, or are none of this process's memory. Effects on descriptors and on the
+    // process are what a test is about; it has its process to itself.
+    unsafe { Call::new(nr as u32, &args) }
+}
+
+/// `getpid()`: harmless and fast.
+pub fn getpid() -> Call {
+    call(libc::SYS_getpid, &[])
+}
+
+/// `read(fd, memory, memory.len())`.
+pub fn read(fd: impl Into<Arg>, memory: Memory) -> Call {
+    call(
+        libc::SYS_read,
+        &[fd.into(), memory.into(), memory.len().into()],
+    )
+}
+
+/// `write(fd, memory, memory.len())`.
+pub fn write(fd: impl Into<Arg>, memory: Memory) -> Call {
+    call(
+        libc::SYS_write,
+        &[fd.into(), memory.into(), memory.len().into()],
+    )
+}
+
+/// `close(fd)`, which takes the descriptor over.
+pub fn close(fd: RawFd) -> Call {
+    call(libc::SYS_close, &[fd.into()])
+}
+
+/// `nanosleep(time, NULL)`.
+pub fn nanosleep(time: std::time::Duration) -> Call {
+    let time = Memory::of(&[time.as_secs(), u64::from(time.subsec_nanos())]);
+    call(libc::SYS_nanosleep, &[time.into(), 0.into()])
+}
+
+/// `futex(word, FUTEX_WAIT, expected, NULL)` on a word that other processes may share.
+pub fn futex_wait(word: Memory, expected: u32) -> Call {
+    call(
+        libc::SYS_futex,
+        &[
+            word.into(),
+            libc::FUTEX_WAIT.into(),
+            expected.into(),
+            0.into(),
+        ],
+    )
+}
+
+/// `futex(word, FUTEX_WAKE, waiters)`.
+pub fn futex_wake(word: Memory, waiters: u32) -> Call {
+    call(
+        libc::SYS_futex,
+        &[word.into(), libc::FUTEX_WAKE.into(), waiters.into()],
+    )
+}

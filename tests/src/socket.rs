@@ -1,0 +1,491 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A netlink socket without a library around it.
+
+use std::{
+    collections::VecDeque,
+    io,
+    os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd},
+};
+
+use netlink_packet_core::{
+    parse_string, parse_u32, parse_u64, NetlinkBuffer, NetlinkHeader, NetlinkMessage,
+    NetlinkPayload, NlaBuffer, NlasIterator, NLMSG_DONE, NLMSG_ERROR, NLM_F_ACK_TLVS,
+    NLM_F_REQUEST,
+};
+use netlink_packet_generic::{
+    ctrl::{nlas::GenlCtrlAttrs, GenlCtrl, GenlCtrlCmd},
+    GenlMessage,
+};
+use netlink_sys::{protocols::NETLINK_GENERIC, Socket, SocketAddr};
+use nlcall::raw::Call;
+use nlcall_abi::{complete, CallResult, Command, FAMILY_NAME};
+use rustix::{
+    io::Errno,
+    net::{recv, sockopt, RecvFlags},
+};
+use zerocopy::FromBytes;
+
+use crate::message::{Message, DUMP, REQUEST};
+
+/// Longer than any datagram of the kernel.
+const DATAGRAM_MAX: usize = 64 << 10;
+
+/// Send buffer in bytes, large enough for a message of 100,000 calls.
+const SEND_BUFFER: usize = 16 << 20;
+
+/// The kernel's answer to a request: an acknowledgement or a rejection.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Answer {
+    /// `nlmsg_seq` of the request.
+    pub seq: u32,
+    /// 0, or a positive error number.
+    pub errno: i32,
+    /// The kernel's words.
+    pub text: String,
+    /// Where in the request the trouble is.
+    pub offset: Option<u32>,
+}
+
+impl Answer {
+    /// Whether the request was rejected with this error number, in words that contain `word`.
+    pub fn is_rejection(&self, errno: i32, word: &str) -> bool {
+        self.errno == errno && self.text.contains(word)
+    }
+}
+
+/// One message of the kernel.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// The end of a request.
+    Answer(Answer),
+    /// Calls that are over.
+    Completions(Vec<CallResult>),
+    /// A reply of the family: sequence number, command, attributes.
+    Reply(u32, u8, Attributes),
+    /// The end of a dump.
+    Done(u32),
+}
+
+/// The attributes of a reply.
+#[derive(Clone, Debug)]
+pub struct Attributes(Vec<u8>);
+
+impl Attributes {
+    /// The value of an attribute; none where there is none of this kind.
+    pub fn value(&self, kind: u16) -> Option<Vec<u8>> {
+        NlasIterator::new(&self.0[..]).find_map(|attribute| {
+            let attribute: NlaBuffer<&[u8]> = attribute.expect("whole attributes");
+            (attribute.kind() == kind).then(|| attribute.value().to_vec())
+        })
+    }
+
+    /// A number of 32 bits.
+    pub fn u32(&self, kind: u16) -> Option<u32> {
+        self.value(kind)
+            .map(|value| parse_u32(&value).expect("a u32"))
+    }
+
+    /// A number of 64 bits.
+    pub fn u64(&self, kind: u16) -> Option<u64> {
+        self.value(kind)
+            .map(|value| parse_u64(&value).expect("a u64"))
+    }
+}
+
+/// What one attempt to receive found.
+#[derive(Clone, Debug)]
+pub enum Received {
+    /// The messages of a datagram.
+    Events(Vec<Event>),
+    /// Nothing is there.
+    Nothing,
+    /// The kernel had to drop something (`ENOBUFS`).
+    Overrun,
+}
+
+/// A generic-netlink socket.
+#[derive(Debug)]
+pub struct RawSocket {
+    socket: Socket,
+    family: u16,
+    port_id: u32,
+    last_seq: u32,
+    completions: VecDeque<CallResult>,
+    replies: Vec<Attributes>,
+}
+
+impl RawSocket {
+    /// A socket with buffers of the system's default size.
+    pub fn open() -> Self {
+        Self::open_with(|_| {})
+    }
+
+    /// A socket whose receive buffer is the smallest that there is.
+    pub fn with_smallest_receive_buffer() -> Self {
+        Self::open_with(|socket| {
+            // The kernel raises it to its minimum.
+            sockopt::set_socket_recv_buffer_size(socket, 1).expect("SO_RCVBUF");
+        })
+    }
+
+    /// A socket that takes messages of many thousand calls.
+    pub fn with_large_send_buffer() -> Self {
+        Self::open_with(|socket| {
+            sockopt::set_socket_send_buffer_size_force(socket, SEND_BUFFER).expect("SO_SNDBUF");
+        })
+    }
+
+    fn open_with(prepare: impl FnOnce(&Socket)) -> Self {
+        let mut socket = Socket::new(NETLINK_GENERIC).expect("a generic-netlink socket");
+        socket.set_ext_ack(true).expect("NETLINK_EXT_ACK");
+        socket.set_cap_ack(true).expect("NETLINK_CAP_ACK");
+        let port_id = socket.bind_auto().expect("binding").port_number();
+        socket
+            .connect(&SocketAddr::new(0, 0))
+            .expect("connecting to the kernel");
+        let family = resolve(&socket);
+        prepare(&socket);
+        Self::of(socket, family, port_id)
+    }
+
+    /// A socket that another process opened and handed over.
+    pub fn adopt(fd: OwnedFd) -> Self {
+        // SAFETY: the descriptor was ours, and is now the socket's.
+        let socket = unsafe { Socket::from_raw_fd(fd.into_raw_fd()) };
+        let mut address = SocketAddr::new(0, 0);
+        socket
+            .get_address(&mut address)
+            .expect("the socket is bound");
+        // The number of the family is asked for elsewhere: answers to the owner stay undisturbed.
+        let family = Self::open().family;
+        let port_id = address.port_number();
+        Self::of(socket, family, port_id)
+    }
+
+    fn of(socket: Socket, family: u16, port_id: u32) -> Self {
+        let (completions, replies) = Default::default();
+        Self {
+            socket,
+            family,
+            port_id,
+            last_seq: 0,
+            completions,
+            replies,
+        }
+    }
+
+    /// A second descriptor of the same socket, which also survives an execve.
+    pub fn inheritable_copy(&self) -> RawFd {
+        // SAFETY: duplicating a descriptor touches nothing else.
+        let fd = unsafe { libc::fcntl(self.as_raw_fd(), libc::F_DUPFD, 3) };
+        assert!(
+            fd >= 0,
+            "duplicating the socket: {}",
+            io::Error::last_os_error()
+        );
+        fd
+    }
+
+    /// Number of the family.
+    pub fn family(&self) -> u16 {
+        self.family
+    }
+
+    /// Port id, which names the session.
+    pub fn port_id(&self) -> u32 {
+        self.port_id
+    }
+
+    /// Sends bytes as they are.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        self.socket.send(bytes, 0).map(drop)
+    }
+
+    /// Takes one datagram; waits for it where `wait` says so.
+    pub fn receive(&self, wait: bool) -> Received {
+        let mut buffer = vec![0; DATAGRAM_MAX];
+        let flags = if wait {
+            RecvFlags::TRUNC
+        } else {
+            RecvFlags::TRUNC | RecvFlags::DONTWAIT
+        };
+        loop {
+            return match recv(&self.socket, &mut buffer[..], flags) {
+                Ok((_, length)) => {
+                    assert!(
+                        length <= buffer.len(),
+                        "the kernel sent {length} bytes at once"
+                    );
+                    Received::Events(events(&buffer[..length]))
+                }
+                Err(Errno::AGAIN) => Received::Nothing,
+                Err(Errno::NOBUFS) => Received::Overrun,
+                Err(Errno::INTR) => continue,
+                Err(errno) => panic!("receiving: {errno}"),
+            };
+        }
+    }
+
+    /// Sends a request and waits for its answer. Completions that arrive meanwhile are kept.
+    pub fn request(&mut self, mut message: Message) -> Answer {
+        self.last_seq += 1;
+        message.seq = self.last_seq;
+        self.request_as_it_is(&message)
+    }
+
+    /// As [`request`](Self::request), without touching the message's sequence number.
+    pub fn request_as_it_is(&mut self, message: &Message) -> Answer {
+        self.replies.clear();
+        self.send(&message.bytes())
+            .expect("netlink takes the message");
+        loop {
+            for event in self.events() {
+                match event {
+                    Event::Answer(answer) if answer.seq == message.seq => return answer,
+                    Event::Completions(list) => self.completions.extend(list),
+                    Event::Reply(seq, _, attributes) if seq == message.seq => {
+                        self.replies.push(attributes);
+                    }
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// The replies to a request that came before its answer.
+    pub fn replies(&self) -> &[Attributes] {
+        &self.replies
+    }
+
+    /// Sends a dump request and waits for its end.
+    pub fn dump(&mut self, mut message: Message) -> Vec<Attributes> {
+        self.last_seq += 1;
+        message.seq = self.last_seq;
+        message.flags = REQUEST | DUMP;
+        self.send(&message.bytes())
+            .expect("netlink takes the message");
+        let mut replies = Vec::new();
+        loop {
+            for event in self.events() {
+                match event {
+                    Event::Reply(seq, _, attributes) if seq == message.seq => {
+                        replies.push(attributes);
+                    }
+                    Event::Done(seq) if seq == message.seq => return replies,
+                    Event::Answer(answer) if answer.seq == message.seq => panic!("{answer:?}"),
+                    Event::Completions(list) => self.completions.extend(list),
+                    _ => {}
+                }
+            }
+        }
+    }
+
+    /// Submits these calls as one message.
+    pub fn submit(&mut self, calls: impl IntoIterator<Item = Call>) -> Answer {
+        self.request(Message::submit(self.family, &on_the_wire(calls)))
+    }
+
+    /// Submits these calls, which must be accepted.
+    pub fn accept(&mut self, calls: impl IntoIterator<Item = Call>) {
+        let answer = self.submit(calls);
+        assert_eq!(
+            (answer.errno, answer.text.as_str()),
+            (0, ""),
+            "the calls are accepted"
+        );
+    }
+
+    /// Submits these calls without asking for an acknowledgement; a rejection comes all the same.
+    pub fn submit_unanswered(&mut self, calls: impl IntoIterator<Item = Call>) -> io::Result<()> {
+        self.last_seq += 1;
+        let mut message = Message::submit(self.family, &on_the_wire(calls));
+        message.flags = REQUEST;
+        message.seq = self.last_seq;
+        self.send(&message.bytes())
+    }
+
+    /// Waits until so many calls are over, in the order in which they came.
+    pub fn completions(&mut self, count: usize) -> Vec<CallResult> {
+        while self.completions.len() < count {
+            for event in self.events() {
+                if let Event::Completions(list) = event {
+                    self.completions.extend(list);
+                }
+            }
+        }
+        self.completions.drain(..count).collect()
+    }
+
+    /// Whatever is there to receive, without waiting; the second value says whether the kernel had
+    /// to drop something.
+    pub fn drain(&mut self) -> (Vec<Event>, bool) {
+        let mut all: Vec<Event> = Vec::new();
+        let mut overrun = false;
+        loop {
+            match self.receive(false) {
+                Received::Events(events) => all.extend(events),
+                Received::Overrun => overrun = true,
+                Received::Nothing => return (all, overrun),
+            }
+        }
+    }
+
+    /// Checks that no completion is there any more.
+    pub fn assert_no_more_completions(&mut self) {
+        let (events, _) = self.drain();
+        for event in events {
+            if let Event::Completions(list) = event {
+                self.completions.extend(list);
+            }
+        }
+        assert!(
+            self.completions.is_empty(),
+            "too many completions: {:?}",
+            self.completions
+        );
+    }
+
+    /// The messages of the next datagram, waiting for it.
+    fn events(&self) -> Vec<Event> {
+        match self.receive(true) {
+            Received::Events(events) => events,
+            Received::Nothing | Received::Overrun => Vec::new(),
+        }
+    }
+}
+
+impl AsFd for RawSocket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.socket.as_fd()
+    }
+}
+
+impl AsRawFd for RawSocket {
+    fn as_raw_fd(&self) -> RawFd {
+        self.socket.as_raw_fd()
+    }
+}
+
+impl From<RawSocket> for OwnedFd {
+    fn from(socket: RawSocket) -> Self {
+        // SAFETY: the descriptor was the socket's, and is now its own.
+        unsafe { Self::from_raw_fd(socket.socket.into_raw_fd()) }
+    }
+}
+
+fn on_the_wire(calls: impl IntoIterator<Item = Call>) -> Vec<nlcall_abi::Call> {
+    calls.into_iter().map(nlcall_abi::Call::from).collect()
+}
+
+/// Asks the controller for the number of the family.
+fn resolve(socket: &Socket) -> u16 {
+    let mut header = NetlinkHeader::default();
+    header.flags = NLM_F_REQUEST;
+    let question = GenlMessage::from_payload(GenlCtrl {
+        cmd: GenlCtrlCmd::GetFamily,
+        nlas: vec![GenlCtrlAttrs::FamilyName(FAMILY_NAME.to_owned())],
+    });
+    let mut question = NetlinkMessage::new(header, NetlinkPayload::from(question));
+    question.finalize();
+    let mut bytes = vec![0; question.buffer_len()];
+    question.serialize(&mut bytes);
+    socket
+        .send(&bytes, 0)
+        .expect("the controller takes the question");
+
+    let mut buffer = vec![0; DATAGRAM_MAX];
+    let (_, length) = recv(socket, &mut buffer[..], RecvFlags::TRUNC).expect("an answer");
+    let answer = NetlinkMessage::<GenlMessage<GenlCtrl>>::deserialize(&buffer[..length])
+        .expect("the controller speaks netlink");
+    let NetlinkPayload::InnerMessage(answer) = answer.payload else {
+        panic!(
+            "the kernel has no family {FAMILY_NAME}: {:?}",
+            answer.payload
+        );
+    };
+    let id = answer
+        .payload
+        .nlas
+        .iter()
+        .find_map(|attribute| match attribute {
+            GenlCtrlAttrs::FamilyId(id) => Some(*id),
+            _ => None,
+        });
+    id.expect("the controller names the family's number")
+}
+
+/// The messages of a datagram.
+fn events(datagram: &[u8]) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut rest = datagram;
+    while !rest.is_empty() {
+        let frame = NetlinkBuffer::new_checked(rest).expect("the kernel speaks netlink");
+        events.push(event(&frame));
+        let length = (frame.length() as usize)
+            .next_multiple_of(4)
+            .min(rest.len());
+        rest = &rest[length..];
+    }
+    events
+}
+
+fn event(frame: &NetlinkBuffer<&[u8]>) -> Event {
+    let payload = frame.payload();
+    match frame.message_type() {
+        NLMSG_ERROR => Event::Answer(answer(frame, payload)),
+        NLMSG_DONE => Event::Done(frame.sequence_number()),
+        _ => {
+            let (header, attributes) = payload.split_at(4);
+            if header[0] == Command::Complete as u8 {
+                Event::Completions(completions(attributes))
+            } else {
+                let attributes = Attributes(attributes.to_vec());
+                Event::Reply(frame.sequence_number(), header[0], attributes)
+            }
+        }
+    }
+}
+
+/// An `nlmsgerr`: the code, the header of the request (`NETLINK_CAP_ACK`), attributes.
+fn answer(frame: &NetlinkBuffer<&[u8]>, payload: &[u8]) -> Answer {
+    // enum nlmsgerr_attrs in include/uapi/linux/netlink.h.
+    const MSG: u16 = 1;
+    const OFFS: u16 = 2;
+
+    let (code, rest) = i32::read_from_prefix(payload).expect("an error message has a code");
+    let mut answer = Answer {
+        seq: frame.sequence_number(),
+        errno: -code,
+        ..Answer::default()
+    };
+    if frame.flags() & NLM_F_ACK_TLVS != 0 {
+        for attribute in NlasIterator::new(&rest[16..]) {
+            let attribute = attribute.expect("whole attributes");
+            match attribute.kind() {
+                MSG => answer.text = parse_string(attribute.value()).expect("text"),
+                OFFS => answer.offset = Some(parse_u32(attribute.value()).expect("a u32")),
+                _ => {}
+            }
+        }
+    }
+    answer
+}
+
+fn completions(attributes: &[u8]) -> Vec<CallResult> {
+    let mut results = Vec::new();
+    for attribute in NlasIterator::new(attributes) {
+        let attribute = attribute.expect("whole attributes");
+        if attribute.kind() == complete::RESULTS {
+            let entries = attribute.value().chunks_exact(size_of::<CallResult>());
+            assert!(
+                entries.remainder().is_empty(),
+                "RESULTS holds whole results"
+            );
+            results.extend(entries.map(|entry| {
+                CallResult::read_from_bytes(entry).expect("the chunk has the size of a result")
+            }));
+        }
+    }
+    results
+}

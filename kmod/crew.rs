@@ -9,6 +9,11 @@ use kernel::{
         atomic::Relaxed,
         Arc, //
     },
+    task::Task,
+    time::{
+        msecs_to_jiffies,
+        Jiffies, //
+    },
     workqueue::WorkItem, //
 };
 
@@ -25,8 +30,10 @@ use crate::{
     registry,
     sched::Pool,
     session::{
+        End,
         Inner,
         Session,
+        Standing,
         REAP,
         RETRY, //
     },
@@ -41,8 +48,8 @@ use crate::{
     },
     wire::SessionState,
     worker::{
-        Assignment,
         Suspended,
+        Turn,
         Worker, //
     },
 };
@@ -52,6 +59,10 @@ pub(crate) struct Entry {
     pub(crate) worker: Arc<Worker>,
     /// It has no call and sleeps, or is about to.
     pub(crate) idle: bool,
+    /// Its thread was made, and its maker is done with it.
+    started: bool,
+    /// It will take no call any more, and only waits for the reaper.
+    pub(crate) leaving: bool,
     /// The call that it will issue again.
     suspended: Option<Suspended>,
 }
@@ -71,10 +82,15 @@ impl Session {
     /// Wakes a worker, if one shall be woken. Callable from interrupt context.
     pub fn wake(&self) -> bool {
         let mut inner = self.inner().lock();
-        if !self.pool(&inner).shall_wake(inner.calls.queued()) {
+        if inner.state != SessionState::Open || !self.pool(&inner).shall_wake(inner.calls.queued())
+        {
             return false;
         }
-        match inner.workers.iter_mut().find(|entry| entry.idle) {
+        match inner
+            .workers
+            .iter_mut()
+            .find(|entry| entry.idle && !entry.leaving)
+        {
             Some(entry) => {
                 entry.idle = false;
                 entry.worker.wake();
@@ -90,7 +106,7 @@ impl Session {
         match self.create_worker() {
             Ok(()) => {}
             // A signal is pending: it comes first.
-            Err(err) if is_restart(err) => self.retry_soon(),
+            Err(err) if is_restart(err) => self.retry_in(1, current!()),
             Err(err) => self.fail_without_workers(err),
         }
     }
@@ -98,9 +114,11 @@ impl Session {
     /// Before a worker executes a call: another must be there that can be woken should this one
     /// block while calls wait.
     pub fn provide_spare(self: &Arc<Self>) {
-        // Where none can be made now the calls wait for the workers that exist: this one is back
-        // for the next call in any case.
-        let _ = self.create_worker();
+        if self.create_worker().is_err() {
+            // The calls wait for the workers that exist, unless all of them block: then the main
+            // thread tries again, now and then, since it is interrupted for it.
+            self.retry_in(msecs_to_jiffies(1000), current!().group_leader());
+        }
     }
 
     /// Makes a worker, if one shall be made.
@@ -112,6 +130,17 @@ impl Session {
             let mut inner = self.inner().lock();
             if !shall_create(&inner) {
                 return Ok(());
+            }
+            // The new thread gets what this one has: it must be what the session began with. It
+            // may not be in an errand that went to a thread some time after its message.
+            match self.standing(&inner) {
+                Standing::Home => {}
+                Standing::OtherSurroundings => return Err(EAGAIN),
+                Standing::OtherProcess | Standing::OtherProgram => {
+                    drop(inner);
+                    self.end(End::Process);
+                    return Ok(());
+                }
             }
             inner.next_worker += 1;
             inner.next_worker
@@ -125,28 +154,33 @@ impl Session {
             let entry = Entry {
                 worker: worker.clone(),
                 idle: false,
+                started: false,
+                leaving: false,
                 suspended: None,
             };
             if inner.workers.push_within_capacity(entry).is_err() {
                 return Ok(());
             }
-            inner.starting += 1;
         }
-        let started = worker.start();
-        let mut gone = None;
-        let ended = {
+        let made = worker.start();
+        let gone = {
             let mut inner = self.inner().lock();
-            inner.starting -= 1;
-            if started.is_err() {
-                gone = inner.take_worker(id);
+            match (&made, inner.entry(id)) {
+                (Ok(()), Some(entry)) => {
+                    entry.started = true;
+                    None
+                }
+                _ => inner.take_worker(id),
             }
-            inner.state != SessionState::Open
         };
         drop(gone);
-        if ended {
-            self.reap_soon();
+        if made.is_err() {
+            // It counted as running meanwhile: others may have left the queue to it.
+            while self.wake() {}
         }
-        started
+        // The session may have ended meanwhile, and left this one to its maker.
+        self.reap_soon();
+        made
     }
 
     /// Where there is no worker and none can be made, no call of the queue will ever start.
@@ -161,16 +195,21 @@ impl Session {
         self.flush_soon();
     }
 
-    fn retry_soon(self: &Arc<Self>) {
-        self.inner().lock().retry = Some(ARef::from(&**current!()));
-        let _ = shim::queue().enqueue_delayed::<_, RETRY>(self.clone(), 1);
+    /// Lets `task` try again to make a worker, in a while.
+    pub(crate) fn retry_in(self: &Arc<Self>, delay: Jiffies, task: &Task) {
+        self.inner().lock().retry = Some(ARef::from(task));
+        let _ = shim::queue().enqueue_delayed::<_, RETRY>(self.clone(), delay);
     }
 
-    /// Asks the thread that could not make a worker to try again.
+    /// Asks a thread to try again, if there is still a need.
     fn retry(self: &Arc<Self>) {
-        let Some(task) = self.inner().lock().retry.take() else {
-            return;
+        let task = {
+            let mut inner = self.inner().lock();
+            let needed = inner.state == SessionState::Open
+                && self.pool(&inner).shall_create(inner.calls.queued());
+            inner.retry.take().filter(|_| needed)
         };
+        let Some(task) = task else { return };
         match Errand::new(self.clone()) {
             Ok(errand) => {
                 if errand.send_to(&task).is_err() {
@@ -181,23 +220,32 @@ impl Session {
         }
     }
 
-    /// What the worker `id` is to execute next; `None`: nothing, it rests.
-    pub fn assign(self: &Arc<Self>, id: u32) -> Option<Assignment> {
+    /// What the worker `id` does next.
+    pub fn assign(self: &Arc<Self>, id: u32) -> Turn {
         let mut inner = self.inner().lock();
         let inner = &mut *inner;
         let open = inner.state == SessionState::Open;
         let pool = self.pool(inner);
-        let entry = inner
+        let Some(entry) = inner
             .workers
             .iter_mut()
-            .find(|entry| entry.worker.id() == id)?;
+            .find(|entry| entry.worker.id() == id)
+        else {
+            return Turn::Rest;
+        };
         if let Some(suspended) = entry.suspended.take() {
             if open && !inner.calls.is_canceled(suspended.index()) {
                 inner.calls.resume(suspended.index());
-                return Some(suspended.into());
+                return Turn::Execute(suspended.into());
             }
             finish_suspended(&mut inner.calls, &suspended);
             self.flush_soon();
+            // What interrupted that call must not interrupt the next one.
+            return Turn::Signals;
+        }
+        if !open {
+            entry.leaving = true;
+            self.reap_soon();
         }
         let call = if open && (entry.idle || !pool.shall_rest()) {
             inner.calls.start(id)
@@ -205,7 +253,16 @@ impl Session {
             None
         };
         entry.idle = call.is_none();
-        call.map(Assignment::from)
+        call.map_or(Turn::Rest, |call| Turn::Execute(call.into()))
+    }
+
+    /// The worker `id` was killed: it calls nothing of ours any more.
+    pub fn killed(self: &Arc<Self>, id: u32) {
+        self.end(End::Process);
+        if let Some(entry) = self.inner().lock().entry(id) {
+            entry.leaving = true;
+        }
+        self.reap_soon();
     }
 
     /// Whether a running call was cancelled, or its session is ending.
@@ -248,38 +305,36 @@ impl Session {
         let _ = shim::queue().enqueue::<_, REAP>(self.clone());
     }
 
-    /// Ends the workers of a session that ends, one after the other. They were all interrupted, so
-    /// each leaves as soon as its call lets go.
+    /// Ends the workers that are leaving. None of them is inside a call, so that nothing here
+    /// waits for one; a worker whose call does not let go comes later, by itself.
     fn reap(self: &Arc<Self>) {
         loop {
-            let worker = {
-                let inner = self.inner().lock();
-                if inner.starting > 0 {
-                    // Whoever starts it enqueues this again.
-                    return;
-                }
-                inner.workers.first().map(|entry| entry.worker.clone())
-            };
-            let Some(worker) = worker else { break };
-            worker.stop();
             let entry = {
                 let mut inner = self.inner().lock();
-                let entry = inner.take_worker(worker.id());
+                let at = inner
+                    .workers
+                    .iter()
+                    .position(|entry| entry.leaving && entry.started);
+                let entry = at.and_then(|at| inner.workers.remove(at).ok());
                 if let Some(suspended) = entry.as_ref().and_then(|entry| entry.suspended.as_ref()) {
                     finish_suspended(&mut inner.calls, suspended);
                 }
                 entry
             };
+            // Nobody finds it any more: its thread may be freed.
+            let Some(entry) = entry else { break };
+            entry.worker.stop();
             drop(entry);
             self.discard();
             self.flush_soon();
         }
         let last = {
             let mut inner = self.inner().lock();
-            if inner.state != SessionState::Closed {
+            if inner.state != SessionState::Closed || !inner.workers.is_empty() {
                 return;
             }
-            (inner.sock.take(), inner.mm.take())
+            let workers = core::mem::replace(&mut inner.workers, KVVec::new());
+            (inner.sock.take(), inner.mm.take(), workers)
         };
         // The socket's receive queue holds the session, so this must not wait for the end of it.
         drop(last);
@@ -288,6 +343,12 @@ impl Session {
 }
 
 impl Inner {
+    fn entry(&mut self, id: u32) -> Option<&mut Entry> {
+        self.workers
+            .iter_mut()
+            .find(|entry| entry.worker.id() == id)
+    }
+
     fn take_worker(&mut self, id: u32) -> Option<Entry> {
         let at = self
             .workers

@@ -9,8 +9,10 @@
 use core::ffi::c_void;
 
 use kernel::{
+    bindings,
     prelude::*,
     sync::Arc,
+    time::Jiffies,
     workqueue::WorkItem, //
 };
 use zerocopy::IntoBytes;
@@ -38,13 +40,20 @@ use crate::{
     },
 };
 
-/// Most completions of one message.
-const MOST: u32 =
-    ((MAX_COMPLETE_LEN - GENERIC_HEADER - ATTR_HEADER) / size_of::<CallResult>()) as u32;
+/// What the kernel keeps at the end of a message's buffer: `SKB_WITH_OVERHEAD(0)`, from the size
+/// of a default message.
+const OVERHEAD: usize = bindings::PAGE_SIZE - bindings::GENLMSG_DEFAULT_SIZE - GENERIC_HEADER;
 
-/// How long the flusher waits before it looks again, where nothing would call it: the buffer is
-/// full of other messages, or memory is short. Jiffies.
-const LATER_JIFFIES: kernel::time::Jiffies = 5;
+/// Most completions of one message: as many as fit a buffer of [`MAX_COMPLETE_LEN`] together with
+/// what the kernel keeps there. One more, and the receive buffer is charged for twice the size.
+const MOST: u32 =
+    ((MAX_COMPLETE_LEN - OVERHEAD - GENERIC_HEADER - ATTR_HEADER) / size_of::<CallResult>()) as u32;
+
+/// How long the flusher waits at first before it looks again, where nothing would call it: the
+/// buffer is full of other messages, or memory is short. Jiffies.
+pub(crate) const SHORTEST: Jiffies = 5;
+/// How long it waits at most: about a second.
+const LONGEST: Jiffies = 250;
 
 /// What became of an attempt to deliver.
 enum Attempt {
@@ -72,7 +81,13 @@ impl Session {
                 }
             };
             if matches!(last, Attempt::Later) {
-                let _ = shim::queue().enqueue_delayed::<_, LATER>(self.clone(), LATER_JIFFIES);
+                let delay = {
+                    let mut inner = self.inner().lock();
+                    let delay = inner.patience;
+                    inner.patience = (delay * 2).min(LONGEST);
+                    delay
+                };
+                let _ = shim::queue().enqueue_delayed::<_, LATER>(self.clone(), delay);
             }
             if self.inner().lock().gate.leave() {
                 return;
@@ -110,6 +125,9 @@ impl Session {
         if !first && !sock.has_room(len) {
             return Attempt::Full;
         }
+        if first && sock.is_full() {
+            return Attempt::Later;
+        }
         let message = match self.front_end() {
             FrontEnd::Generic => self.complete(count),
             FrontEnd::Classic => self.echo(),
@@ -118,18 +136,21 @@ impl Session {
             self.inner().lock().calls.unsent();
             return Attempt::Later;
         };
-        // Before the message is there to be read, and its destructor to run.
-        self.inner().lock().outstanding += 1;
-        let delivered = sock.deliver(message, self.clone());
+        let attached = sock.attach(message, self.clone());
         let mut inner = self.inner().lock();
-        match delivered {
-            Ok(()) => {
+        match attached {
+            Ok(attached) => {
+                // Before it can be read: a reader may count on the room in the session, and the
+                // destructor of the message on being counted.
                 inner.calls.sent();
+                inner.outstanding += 1;
+                inner.patience = SHORTEST;
+                drop(inner);
+                attached.send();
                 Attempt::Delivered
             }
             Err(_this) => {
                 inner.calls.unsent();
-                inner.outstanding -= 1;
                 if inner.outstanding == 0 {
                     Attempt::Later
                 } else {

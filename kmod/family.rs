@@ -389,11 +389,39 @@ unsafe extern "C" fn before_dump(cb: *mut bindings::netlink_callback) -> i32 {
     // SAFETY: `cb` and its request are valid while the handler runs.
     unsafe {
         let info = dump_info(cb);
+        let ctx = context(cb);
+        // Asked once, of the sender and of the opener: whoever reads the dump later may be
+        // somebody else.
+        (*ctx).all = bindings::netlink_capable((*cb).skb, sender::CAP_SYS_ADMIN);
+        (*ctx).asker = shim::current_tgid();
         match check_version((*(*info).genlhdr).version) {
             Ok(()) => 0,
             Err(rejection) => extack((*cb).extack, core::ptr::null(), &rejection),
         }
     }
+}
+
+/// What a dump keeps between its parts.
+#[repr(C)]
+struct Context {
+    /// Where it goes on.
+    position: u64,
+    /// Whether everything may be shown.
+    all: bool,
+    /// The process that asked, for comparison.
+    asker: *const bindings::pid,
+}
+
+/// The memory of a dump, cleared at its beginning.
+///
+/// # Safety
+///
+/// `cb` is that of a dump's handler that is running.
+unsafe fn context(cb: *mut bindings::netlink_callback) -> *mut Context {
+    const { assert!(size_of::<Context>() <= 48) };
+    // SAFETY: By the caller's promise; `ctx` is the dump's own, large enough, and aligned for
+    // pointers.
+    unsafe { (&raw mut (*cb).__bindgen_anon_1.ctx).cast() }
 }
 
 /// SUBMIT.
@@ -535,11 +563,10 @@ struct Dump {
 }
 
 impl Dump {
-    /// Where the dump goes on; zero at its beginning.
-    fn position(&mut self) -> &mut u64 {
-        // SAFETY: By the type invariant; `ctx` is the dump's own memory, aligned for a pointer and
-        // cleared at the beginning.
-        unsafe { &mut *(&raw mut (*self.cb).__bindgen_anon_1.ctx).cast::<u64>() }
+    /// What the dump keeps between its parts.
+    fn context(&mut self) -> &mut Context {
+        // SAFETY: By the type invariant.
+        unsafe { &mut *context(self.cb) }
     }
 
     /// Adds one message; an error means that the buffer is full.
@@ -578,11 +605,11 @@ unsafe extern "C" fn dump_sessions(
         let own = !(*(*info).attrs.add(usize::from(session::OWN))).is_null();
         own.then(|| Session::bound((*cb).skb, FrontEnd::Generic).map_or(0, |own| own.id()))
     };
-    let all = sender::is_admin();
-    while let Some(next) = registry::after(*dump.position()) {
+    let (all, asker) = (dump.context().all, dump.context().asker);
+    while let Some(next) = registry::after(dump.context().position) {
         let shown = match only {
             Some(own) => next.id() == own,
-            None => all || next.owner().is_current(),
+            None => all || next.owner().is(asker),
         };
         if shown
             && dump
@@ -591,7 +618,7 @@ unsafe extern "C" fn dump_sessions(
         {
             break;
         }
-        *dump.position() = next.id();
+        dump.context().position = next.id();
     }
     dump.len()
 }
@@ -630,7 +657,7 @@ unsafe extern "C" fn dump_syscalls(
 ) -> i32 {
     // INVARIANT: Called by genetlink with these.
     let mut dump = Dump { skb, cb };
-    let done = *dump.position() as usize;
+    let done = dump.context().position as usize;
     for (entry, judgement) in policy::table().skip(done) {
         let added = dump.add(Command::SyscallGet, |body| {
             body.put_u32(syscall::NR, entry.nr)?;
@@ -644,7 +671,7 @@ unsafe extern "C" fn dump_syscalls(
         if added.is_err() {
             break;
         }
-        *dump.position() += 1;
+        dump.context().position += 1;
     }
     dump.len()
 }

@@ -24,7 +24,13 @@
 //! `calls` (the life of a call, after `docs/lifecycle.md`), `ended`, `sched`, `owner`, `gate`,
 //! `reject`, `text`.
 
-use kernel::prelude::*;
+use kernel::{
+    prelude::*,
+    sync::atomic::{
+        AtomicFlag,
+        Release, //
+    }, //
+};
 
 pub mod calls;
 pub mod classic;
@@ -61,6 +67,10 @@ module! {
     license: "GPL v2",
 }
 
+/// Whether the module is initialised: before that no session begins, since its references could
+/// not keep the module.
+static READY: AtomicFlag = AtomicFlag::new(false);
+
 /// This module.
 const fn this_module() -> *mut kernel::bindings::module {
     kernel::module::this_module::<LocalModule>().as_ptr()
@@ -88,6 +98,7 @@ impl kernel::Module for Nlcall {
         } else {
             None
         };
+        READY.store(true, Release);
         Ok(Self {
             _classic: classic,
             _family: family,

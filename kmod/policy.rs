@@ -64,6 +64,7 @@ const fn equal(a: &[u8], b: &[u8]) -> bool {
 const REGISTERS: &str = "works on the thread's own saved registers";
 const CHILD: &str = "the child would be a copy of the worker";
 const PROGRAM: &str = "would replace or end the worker, not the caller";
+const ENDS: &str = "may end the thread that makes it";
 const SIGNALS: &str = "signal state belongs to the thread";
 const SIGNAL_MASK: &str = "its signal mask would open the worker's";
 const USER_MEMORY: &str = "the worker's exit would write user memory";
@@ -94,6 +95,7 @@ static RULES: &[Rule] = rules! {
     Refused REGISTERS { rt_sigreturn, restart_syscall, uprobe, uretprobe }
     InlineOnly CHILD { fork, vfork, clone, clone3 }
     InlineOnly PROGRAM { execve, execveat, exit, exit_group }
+    InlineOnly ENDS { reboot }
     InlineOnly SIGNALS { rt_sigsuspend, pause, rt_sigprocmask, sigaltstack, rt_sigpending }
     InlineOnly SIGNAL_MASK {
         ppoll if |args| args[3] != 0,
@@ -103,7 +105,10 @@ static RULES: &[Rule] = rules! {
         io_pgetevents if |args| args[5] != 0,
     }
     InlineOnly USER_MEMORY { set_tid_address, set_robust_list, rseq, rseq_slice_yield }
-    InlineOnly CPU_STATE { arch_prctl, iopl, ioperm, personality, pkey_alloc }
+    InlineOnly CPU_STATE {
+        arch_prctl, iopl, ioperm, personality, pkey_alloc,
+        ioctl if runs_a_virtual_cpu,
+    }
     InlineOnly CREDENTIALS {
         setuid, setgid, setreuid, setregid, setresuid, setresgid, setfsuid, setfsgid, setgroups,
         capset, keyctl, add_key, request_key, landlock_restrict_self, lsm_set_self_attr,
@@ -147,6 +152,12 @@ static RULES: &[Rule] = rules! {
         waitid if |args| args[3] & 0x2000_0000 != 0,
     }
 };
+
+/// KVM_RUN and MSHV_RUN_VP: the kernel does not keep a worker's floating point registers, which a
+/// virtual processor would share.
+fn runs_a_virtual_cpu(args: &[u64; 6]) -> bool {
+    args[1] as u32 == 0xae80 || args[1] & 0xffff == 0xb800
+}
 
 /// Whether a futex operation hands over ownership between threads (`include/uapi/linux/futex.h`).
 fn futex_pi(args: &[u64; 6]) -> bool {

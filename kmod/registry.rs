@@ -96,17 +96,24 @@ pub fn after(id: u64) -> Option<Arc<Session>> {
     Some(cursor.current().1.clone())
 }
 
-/// The last thread of a process that is not a worker is ending: so do its sessions.
+/// Whether there is any session: asked first, when a thread ends.
 #[no_mangle]
-extern "C" fn nlcall_process_ends(tgid: *const bindings::pid) {
-    if COUNT.load(Relaxed) == 0 {
-        return;
-    }
+extern "C" fn nlcall_has_sessions() -> bool {
+    COUNT.load(Relaxed) != 0
+}
+
+/// The last thread of a process that is not a worker is ending: so do its sessions. Says whether
+/// it had any.
+#[no_mangle]
+extern "C" fn nlcall_process_ends(tgid: *const bindings::pid) -> bool {
+    let mut had = false;
     let mut id = 0;
     while let Some(session) = after(id) {
         id = session.id();
         if session.owner().is(tgid) {
             session.end(End::Process);
+            had = true;
         }
     }
+    had
 }

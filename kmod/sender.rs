@@ -24,7 +24,7 @@ use crate::{
 };
 
 /// `CAP_SYS_ADMIN` of `include/uapi/linux/capability.h`.
-const CAP_SYS_ADMIN: i32 = 21;
+pub const CAP_SYS_ADMIN: i32 = 21;
 
 /// Whether the current thread has `CAP_SYS_ADMIN` in the initial user namespace.
 pub fn is_admin() -> bool {

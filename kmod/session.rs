@@ -15,11 +15,15 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::Atomic,
+        atomic::{
+            Acquire,
+            Atomic, //
+        },
         Arc,
         SpinLockIrq, //
     },
     task::Task,
+    time::Jiffies,
     workqueue::{
         DelayedWork,
         Work, //
@@ -35,6 +39,7 @@ use crate::{
     },
     classic,
     crew::Entry,
+    delivery::SHORTEST,
     ended::Ending,
     family,
     gate::Gate,
@@ -82,13 +87,25 @@ pub enum End {
     Socket,
 }
 
+/// How a thread stands to a session.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// A worker that it makes is what the session's workers are.
+    Home,
+    /// It is of another process.
+    OtherProcess,
+    /// Its process executes another program than the one that began the session.
+    OtherProgram,
+    /// It has files, a file system context or namespaces of its own.
+    OtherSurroundings,
+}
+
 /// What the session's lock protects.
 pub(crate) struct Inner {
     pub(crate) state: SessionState,
     pub(crate) calls: Calls<Credentials, Chunks>,
-    pub(crate) workers: KVec<Entry>,
-    /// Workers whose thread is being made; the reaper waits for them.
-    pub(crate) starting: u32,
+    /// Given back by the reaper, since freeing it may sleep.
+    pub(crate) workers: KVVec<Entry>,
     pub(crate) next_worker: u32,
     /// The address space at the beginning, kept for comparison, so that no other can take its
     /// address. Given back by the reaper: the last reference must not go in interrupt context.
@@ -105,6 +122,8 @@ pub(crate) struct Inner {
     pub(crate) last_seq: u32,
     /// Calls that wait for the task work of their sender.
     pub(crate) arriving: Option<Arriving>,
+    /// How long the flusher waits before it looks again; grows while that helps nothing. Jiffies.
+    pub(crate) patience: Jiffies,
     /// The thread whose task work is to try again to make a worker.
     pub(crate) retry: Option<ARef<Task>>,
 }
@@ -118,6 +137,10 @@ struct ModuleRef(());
 
 impl ModuleRef {
     fn new() -> Result<Self> {
+        // A reference does not keep a module whose initialisation may still fail.
+        if !crate::READY.load(Acquire) {
+            return Err(ENODEV);
+        }
         // SAFETY: The pointer is that of this module.
         if unsafe { bindings::try_module_get(crate::this_module()) } {
             Ok(Self(()))
@@ -261,14 +284,13 @@ impl Session {
         for (to, from) in comm[..15].iter_mut().zip(name) {
             *to = from as u8;
         }
-        let workers = KVec::with_capacity(shim::max_workers() as usize, GFP_KERNEL_ACCOUNT)?;
+        let workers = KVVec::with_capacity(shim::max_workers() as usize, GFP_KERNEL_ACCOUNT)?;
         // SAFETY: By the caller's promise.
         let (sock, portid) = unsafe { (Sock::of_sender(skb), socket::portid(skb)) };
         let inner = Inner {
             state: SessionState::Open,
             calls: Calls::new(Chunks::new()),
             workers,
-            starting: 0,
             next_worker: 0,
             mm: Some(ARef::from(mm)),
             surroundings: Surroundings::current(),
@@ -276,6 +298,7 @@ impl Session {
             gate: Gate::default(),
             outstanding: 0,
             last_seq: 0,
+            patience: SHORTEST,
             arriving: None,
             retry: None,
         };
@@ -374,31 +397,43 @@ impl Session {
 
     /// Whether the current thread may submit to this session.
     pub fn may_submit(&self) -> Result<(), Rejection> {
-        if !self.process.is_current() {
-            return Err(reject!(
+        let inner = self.inner.lock();
+        let standing = self.standing(&inner);
+        match standing {
+            Standing::OtherProcess => Err(reject!(
                 EPERM,
                 "the session belongs to another process: open a socket of your own"
-            ));
+            )),
+            _ if standing == Standing::OtherProgram || inner.state != SessionState::Open => {
+                Err(reject!(
+                    EPERM,
+                    "the session ended with the program that began it: open a new one"
+                ))
+            }
+            Standing::OtherSurroundings => Err(reject!(
+                EOPNOTSUPP,
+                "the session has other files, cwd or namespaces: open a new one"
+            )),
+            Standing::Home | Standing::OtherProgram => Ok(()),
         }
-        let current = current!();
-        let inner = self.inner.lock();
-        let same_program = match (current.mm(), &inner.mm) {
+    }
+
+    /// How the current thread stands to the session.
+    pub(crate) fn standing(&self, inner: &Inner) -> Standing {
+        if !self.process.is_current() {
+            return Standing::OtherProcess;
+        }
+        let same_program = match (current!().mm(), &inner.mm) {
             (Some(now), Some(then)) => core::ptr::eq::<Mm>(&**now, &**then),
             _ => false,
         };
-        if !same_program || inner.state != SessionState::Open {
-            return Err(reject!(
-                EPERM,
-                "the session ended with the program that began it: open a new one"
-            ));
+        if !same_program {
+            Standing::OtherProgram
+        } else if inner.surroundings != Surroundings::current() {
+            Standing::OtherSurroundings
+        } else {
+            Standing::Home
         }
-        if inner.surroundings != Surroundings::current() {
-            return Err(reject!(
-                EOPNOTSUPP,
-                "this thread has files, cwd or namespaces of its own: not supported yet"
-            ));
-        }
-        Ok(())
     }
 
     /// Counts calls that were rejected.
@@ -454,7 +489,7 @@ impl Session {
                 (End::Process, SessionState::Ended | SessionState::Closed)
                 | (End::Socket, SessionState::Closed) => return,
             }
-            inner.interrupt_all();
+            inner.dismiss_all();
         }
         let ending = Ending::not_started(errno::ESRCH);
         while self.inner.lock().calls.end_queued(STRIDE, ending) {}
@@ -475,11 +510,15 @@ impl Inner {
         })
     }
 
-    /// Interrupts every call that runs. The session has ended, so that a worker that is between
-    /// two calls does not begin another.
-    fn interrupt_all(&self) {
-        for entry in self.workers.iter().filter(|entry| !entry.idle) {
-            entry.worker.interrupt();
+    /// Lets every worker know that the session has ended: calls that run are interrupted, and
+    /// workers that rest are woken, so that each comes to ask for its next call, and leaves.
+    fn dismiss_all(&self) {
+        for entry in self.workers.iter().filter(|entry| !entry.leaving) {
+            if entry.idle {
+                entry.worker.wake();
+            } else {
+                entry.worker.interrupt();
+            }
         }
     }
 }

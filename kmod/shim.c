@@ -67,12 +67,15 @@ static void nlcall_no_work(void) { }
 static void nlcall_no_put(struct files_struct *files) { }
 static int nlcall_no_wake(struct task_struct *p, unsigned int state) { return 0; }
 
+static int nlcall_no_zap(struct task_struct *p) { return 0; }
+
 DEFINE_STATIC_CALL(nlcall_switch, nlcall_no_switch);
 DEFINE_STATIC_CALL(nlcall_attach, nlcall_no_attach);
 DEFINE_STATIC_CALL(nlcall_send, nlcall_no_send);
 DEFINE_STATIC_CALL(nlcall_work, nlcall_no_work);
 DEFINE_STATIC_CALL(nlcall_put, nlcall_no_put);
 DEFINE_STATIC_CALL(nlcall_wake, nlcall_no_wake);
+DEFINE_STATIC_CALL(nlcall_zap, nlcall_no_zap);
 
 /*
  * A disabled kprobe resolves a symbol and patches nothing. Its address lies
@@ -115,7 +118,8 @@ static int nlcall_resolve_all(void)
 	       nlcall_resolve(nlcall_send, "netlink_sendskb") ?:
 	       nlcall_resolve(nlcall_work, "task_work_run") ?:
 	       nlcall_resolve(nlcall_put, "put_files_struct") ?:
-	       nlcall_resolve(nlcall_wake, "wake_up_state");
+	       nlcall_resolve(nlcall_wake, "wake_up_state") ?:
+	       nlcall_resolve(nlcall_zap, "zap_other_threads");
 }
 
 /* Workers. */
@@ -126,6 +130,7 @@ struct nlcall_thread {
 	struct vhost_task *vtsk;
 	struct task_struct *task;	/* set and pinned by its first run */
 	struct files_struct *files;	/* a reference until its first run */
+	struct cred *cred;		/* likewise */
 	struct preempt_notifier notifier;
 	struct irq_work kick;
 	bool blocked;			/* by the thread itself only */
@@ -168,17 +173,30 @@ static void nlcall_kick(struct irq_work *work)
 	nlcall_worker_blocked(t->worker);
 }
 
+/*
+ * The thread's own credentials are a private copy. A call that would change
+ * the credentials of its thread then finds them overridden, and is refused by
+ * the kernel's own check, even where the call's are those of the thread's
+ * maker.
+ */
+static void nlcall_thread_settle(struct nlcall_thread *t)
+{
+	__set_current_state(TASK_RUNNING);
+	commit_creds(t->cred);
+	t->cred = NULL;
+	task_lock(current);
+	current->files = t->files;
+	task_unlock(current);
+	t->files = NULL;
+	smp_store_release(&t->task, get_task_struct(current));
+}
+
 static bool nlcall_thread_fn(void *data)
 {
 	struct nlcall_thread *t = data;
 
-	if (t->files) {
-		task_lock(current);
-		current->files = t->files;
-		task_unlock(current);
-		t->files = NULL;
-		smp_store_release(&t->task, get_task_struct(current));
-	}
+	if (t->cred)
+		nlcall_thread_settle(t);
 	return nlcall_worker_run(t->worker);
 }
 
@@ -206,10 +224,15 @@ int nlcall_thread_start(struct nlcall_thread *t)
 {
 	struct vhost_task *vtsk;
 
+	t->cred = prepare_creds();
+	if (!t->cred)
+		return -ENOMEM;
 	vtsk = vhost_task_create(nlcall_thread_fn, nlcall_thread_killed, t,
 				 "nlcall");
-	if (IS_ERR(vtsk))
+	if (IS_ERR(vtsk)) {
+		abort_creds(t->cred);
 		return PTR_ERR(vtsk);
+	}
 	t->vtsk = vtsk;
 	t->files = current->files;
 	atomic_inc(&t->files->count);
@@ -220,8 +243,10 @@ int nlcall_thread_start(struct nlcall_thread *t)
 void nlcall_thread_stop(struct nlcall_thread *t)
 {
 	vhost_task_stop(t->vtsk);
-	if (t->files)
+	if (t->cred) {
+		abort_creds(t->cred);
 		static_call(nlcall_put)(t->files);
+	}
 	if (t->task)
 		put_task_struct(t->task);
 	irq_work_sync(&t->kick);
@@ -249,11 +274,13 @@ void nlcall_thread_interrupt(struct nlcall_thread *t)
 void nlcall_thread_begin(struct nlcall_thread *t)
 {
 	__set_current_state(TASK_RUNNING);
+	guard(preempt)();
 	preempt_notifier_register(&t->notifier);
 }
 
 void nlcall_thread_end(struct nlcall_thread *t)
 {
+	guard(preempt)();
 	preempt_notifier_unregister(&t->notifier);
 }
 
@@ -268,25 +295,41 @@ long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred)
 	const struct cred *old = override_creds(cred);
 	long ret = static_call(nlcall_switch)(&regs, nr);
 
-	revert_creds(old);
 	/* What the call left to do at the return to user mode: closing files. */
 	if (test_and_clear_thread_flag(TIF_NOTIFY_RESUME) && task_work_pending(current))
 		static_call(nlcall_work)();
+	WARN_ON_ONCE(current_cred() != cred);
+	revert_creds(old);
+	cond_resched_tasks_rcu_qs();
 	return ret;
 }
 
-/* A thread ends: does its process live on in nothing but workers? */
+/*
+ * A thread ends. Where none is left but workers, the process ends with its
+ * status, as exit_group() would end it; the workers would keep it alive, and
+ * the last of them would give the status.
+ */
 static void nlcall_exit_probe(void *data, struct task_struct *p, bool group_dead)
 {
+	struct signal_struct *signal = p->signal;
 	struct task_struct *t;
+	unsigned long flags;
 
-	if (group_dead || p->flags & (PF_KTHREAD | PF_USER_WORKER))
+	if (p->flags & (PF_KTHREAD | PF_USER_WORKER) || !nlcall_has_sessions())
 		return;
-	guard(rcu)();
-	for_each_thread(p, t)
-		if (!(t->flags & (PF_EXITING | PF_USER_WORKER)))
-			return;
-	nlcall_process_ends(task_tgid(p));
+	scoped_guard(rcu)
+		for_each_thread(p, t)
+			if (!(t->flags & (PF_EXITING | PF_USER_WORKER)))
+				return;
+	if (!nlcall_process_ends(task_tgid(p)) || group_dead)
+		return;
+	spin_lock_irqsave(&p->sighand->siglock, flags);
+	if (!(signal->flags & SIGNAL_GROUP_EXIT) && !signal->group_exec_task) {
+		signal->flags = SIGNAL_GROUP_EXIT;
+		signal->group_exit_code = p->exit_code;
+		static_call(nlcall_zap)(p);
+	}
+	spin_unlock_irqrestore(&p->sighand->siglock, flags);
 }
 
 static struct tracepoint *nlcall_exit_point;
@@ -376,13 +419,18 @@ static void nlcall_destructor(struct sk_buff *skb)
 	nlcall_message_gone(session);
 }
 
-int nlcall_deliver(struct sock *sk, struct sk_buff *skb, void *session)
+bool nlcall_is_full(struct sock *sk)
+{
+	return atomic_read(&sk->sk_rmem_alloc) >= READ_ONCE(sk->sk_rcvbuf);
+}
+
+int nlcall_attach_message(struct sock *sk, struct sk_buff *skb, void *session)
 {
 	long timeo = 0;
 	int err;
 
-	/* Consumed by either function; the socket as its own, non-kernel,
-	 * sender keeps a full buffer from being reported as an overrun.
+	/* Given back on failure, and by netlink_sendskb(). The socket as its own,
+	 * non-kernel, sender keeps a full buffer from being an overrun.
 	 */
 	sock_hold(sk);
 	err = static_call(nlcall_attach)(sk, skb, &timeo, sk);
@@ -391,8 +439,12 @@ int nlcall_deliver(struct sock *sk, struct sk_buff *skb, void *session)
 	WRITE_ONCE(nlcall_netlink_destructor, skb->destructor);
 	skb_shinfo(skb)->destructor_arg = session;
 	skb->destructor = nlcall_destructor;
-	static_call(nlcall_send)(sk, skb);
 	return 0;
+}
+
+void nlcall_send_message(struct sock *sk, struct sk_buff *skb)
+{
+	static_call(nlcall_send)(sk, skb);
 }
 
 /* Messages. */

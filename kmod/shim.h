@@ -75,12 +75,15 @@ void nlcall_sock_put(struct sock *sk);
 
 /* Whether completions may take @len more bytes of the receive buffer. */
 bool nlcall_has_room(struct sock *sk, size_t len);
+bool nlcall_is_full(struct sock *sk);
 /*
- * Hands @skb, always consumed, to @sk without waiting. On success the message
- * owns one reference of @session until nlcall_message_gone() takes it over;
- * on failure the caller keeps it.
+ * Charges @skb to @sk without waiting. On success the message owns one
+ * reference of @session until nlcall_message_gone() takes it over, @sk is
+ * held, and nlcall_send_message() must follow, which consumes both. On failure
+ * @skb is consumed and the caller keeps the reference.
  */
-int nlcall_deliver(struct sock *sk, struct sk_buff *skb, void *session);
+int nlcall_attach_message(struct sock *sk, struct sk_buff *skb, void *session);
+void nlcall_send_message(struct sock *sk, struct sk_buff *skb);
 
 void nlcall_extack(struct netlink_ext_ack *extack, const struct nlattr *attr,
 		   const char *text, int len);
@@ -89,7 +92,8 @@ void nlcall_extack(struct netlink_ext_ack *extack, const struct nlattr *attr,
 bool nlcall_worker_run(void *worker);
 void nlcall_worker_killed(void *worker);
 void nlcall_worker_blocked(void *worker);
-void nlcall_process_ends(struct pid *tgid);
+bool nlcall_has_sessions(void);
+bool nlcall_process_ends(struct pid *tgid);
 void nlcall_message_gone(void *session);
 
 #endif /* NLCALL_SHIM_H */

@@ -81,11 +81,13 @@ pub mod ffi {
         pub(crate) fn nlcall_sock_put(sk: *mut bindings::sock);
 
         pub(crate) fn nlcall_has_room(sk: *mut bindings::sock, len: usize) -> bool;
-        pub(crate) fn nlcall_deliver(
+        pub(crate) fn nlcall_is_full(sk: *mut bindings::sock) -> bool;
+        pub(crate) fn nlcall_attach_message(
             sk: *mut bindings::sock,
             skb: *mut bindings::sk_buff,
             session: *mut c_void,
         ) -> c_int;
+        pub(crate) fn nlcall_send_message(sk: *mut bindings::sock, skb: *mut bindings::sk_buff);
 
         pub(crate) fn nlcall_extack(
             extack: *mut bindings::netlink_ext_ack,
@@ -190,7 +192,7 @@ pub fn dying() -> bool {
 }
 
 /// The `struct pid` of the current process, valid while the current thread runs.
-fn current_tgid() -> *mut bindings::pid {
+pub fn current_tgid() -> *mut bindings::pid {
     // SAFETY: `current` and its `signal` are valid while it runs; the pid of its thread group
     // stays the same even over an execve.
     unsafe {

@@ -205,22 +205,52 @@ impl Sock {
         unsafe { shim::ffi::nlcall_has_room(self.0.as_ptr(), len) }
     }
 
-    /// Puts `message` into the receive queue without waiting. `owner` goes along and comes back
+    /// Whether the receive buffer is full.
+    pub fn is_full(&self) -> bool {
+        // SAFETY: The type invariant keeps the socket alive.
+        unsafe { shim::ffi::nlcall_is_full(self.0.as_ptr()) }
+    }
+
+    /// Charges `message` to the receive buffer without waiting. `owner` goes along and comes back
     /// through `nlcall_message_gone()`; where there is no room it is given back at once.
-    pub fn deliver<T: SessionRef>(
+    pub fn attach<T: SessionRef>(
         &self,
         message: Message,
         owner: T,
-    ) -> core::result::Result<(), T> {
+    ) -> core::result::Result<Attached, T> {
         let owner = owner.into_raw();
+        let skb = message.into_raw();
         // SAFETY: The socket is alive; the message is complete and handed over; the reference in
         // `owner` is handed over on success, and taken back below otherwise.
-        let err = unsafe { shim::ffi::nlcall_deliver(self.0.as_ptr(), message.into_raw(), owner) };
+        let err = unsafe { shim::ffi::nlcall_attach_message(self.0.as_ptr(), skb, owner) };
         if err == 0 {
-            return Ok(());
+            // INVARIANT: Attached, and the socket is held for it.
+            return Ok(Attached {
+                sk: self.0.as_ptr(),
+                skb,
+            });
         }
-        // SAFETY: `nlcall_deliver()` failed and left the reference with us.
+        // SAFETY: `nlcall_attach_message()` failed and left the reference with us.
         Err(unsafe { T::from_raw(owner) })
+    }
+}
+
+/// A message that the receive buffer has room for, and that is to be sent.
+///
+/// # Invariants
+///
+/// `skb` is attached to `sk`, which is held for it.
+#[must_use = "a message that is not sent is leaked"]
+pub struct Attached {
+    sk: *mut bindings::sock,
+    skb: *mut bindings::sk_buff,
+}
+
+impl Attached {
+    /// Puts the message into the receive queue, where it can be read.
+    pub fn send(self) {
+        // SAFETY: By the type invariant; both are handed over.
+        unsafe { shim::ffi::nlcall_send_message(self.sk, self.skb) };
     }
 }
 

@@ -194,7 +194,10 @@ impl Session {
         match (exiting, retry) {
             (false, _) => self.provide(),
             (true, false) => self.flush_soon(),
-            // The thread that was asked to make a worker is ending.
+            // The thread that was asked to make a worker is ending: ask the main thread.
+            (true, true) if current!().group_leader() != &**current!() => {
+                self.retry_in(1, current!().group_leader());
+            }
             (true, true) => self.fail_without_workers(ESRCH),
         }
     }

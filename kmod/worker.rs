@@ -24,10 +24,7 @@ use crate::{
         self,
         Next, //
     },
-    session::{
-        End,
-        Session, //
-    },
+    session::Session,
     shim::{
         self,
         Thread, //
@@ -50,6 +47,8 @@ pub struct Suspended {
     call: Started<Credentials>,
     /// What the system call switch returned.
     ret: i64,
+    /// It was already being continued through the restart block.
+    by_restart_block: bool,
 }
 
 impl Suspended {
@@ -62,6 +61,16 @@ impl Suspended {
     pub fn index(&self) -> Index {
         self.call.index
     }
+}
+
+/// What a worker does next.
+pub enum Turn {
+    /// It executes a call.
+    Execute(Assignment),
+    /// It handles the signals that it may have, then asks again.
+    Signals,
+    /// It rests until it is woken.
+    Rest,
 }
 
 /// What a worker is to execute.
@@ -83,7 +92,8 @@ impl From<Started<Credentials>> for Assignment {
 impl From<Suspended> for Assignment {
     fn from(suspended: Suspended) -> Self {
         Self {
-            by_restart_block: ended::after(suspended.ret, false) == Next::Continue,
+            by_restart_block: suspended.by_restart_block
+                || ended::after(suspended.ret, false) == Next::Continue,
             call: suspended.call,
         }
     }
@@ -134,8 +144,10 @@ impl Worker {
     /// Executes calls until there are none or a signal wants to be handled. `false`: there was
     /// nothing to do.
     fn run(&self) -> bool {
-        let Some(mut assignment) = self.session.assign(self.id) else {
-            return false;
+        let mut assignment = match self.session.assign(self.id) {
+            Turn::Execute(assignment) => assignment,
+            Turn::Signals => return true,
+            Turn::Rest => return false,
         };
         self.thread.begin();
         loop {
@@ -145,8 +157,8 @@ impl Worker {
                 break;
             }
             match self.session.assign(self.id) {
-                Some(next) => assignment = next,
-                None => break,
+                Turn::Execute(next) => assignment = next,
+                Turn::Signals | Turn::Rest => break,
             }
         }
         self.thread.end();
@@ -172,7 +184,14 @@ impl Worker {
                 true
             }
             Next::Again | Next::Continue => {
-                self.session.suspend(self.id, Suspended { call, ret });
+                self.session.suspend(
+                    self.id,
+                    Suspended {
+                        call,
+                        ret,
+                        by_restart_block,
+                    },
+                );
                 false
             }
         }
@@ -193,7 +212,7 @@ extern "C" fn nlcall_worker_run(worker: *mut c_void) -> bool {
 extern "C" fn nlcall_worker_killed(worker: *mut c_void) {
     // SAFETY: As for `nlcall_worker_run()`.
     let worker = unsafe { ArcBorrow::<Worker>::from_raw(worker.cast()) };
-    worker.session.end(End::Process);
+    worker.session.killed(worker.id);
 }
 
 /// The worker went to sleep inside a call: in interrupt context, on its way there.

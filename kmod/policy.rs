@@ -66,14 +66,18 @@ const CHILD: &str = "the child would be a copy of the worker";
 const PROGRAM: &str = "would replace or end the worker, not the caller";
 const ENDS: &str = "may end the thread that makes it";
 const SIGNALS: &str = "signal state belongs to the thread";
-const SIGNAL_MASK: &str = "its signal mask would open the worker's";
+const SIGNAL_MASK: &str = "only INLINE with a mask: it would open the worker's";
 const USER_MEMORY: &str = "the worker's exit would write user memory";
 const CPU_STATE: &str = "CPU state belongs to the thread";
 const CREDENTIALS: &str = "only the worker's credentials would change";
 const NAMESPACES: &str = "only the worker would move";
 const PER_THREAD: &str = "mostly per-thread state";
-const SELF: &str = "id 0 means the worker";
+const SELF: &str = "only INLINE for id 0: that is the worker";
 const TIED: &str = "tied to the thread or undone at its exit";
+const PRIORITY_INHERITANCE: &str = "only INLINE for PI: the thread is the owner";
+const UNSHARE: &str = "only INLINE to unshare: the worker would";
+const VIRTUAL_CPU: &str = "only INLINE for a virtual CPU: its registers";
+const OF_THREAD: &str = "where it asks about the thread: the worker";
 const ABOUT_WORKER: &str = "answers about the worker";
 
 /// Declares the rules: verdict, reason, then names, each with an optional condition.
@@ -107,8 +111,8 @@ static RULES: &[Rule] = rules! {
     InlineOnly USER_MEMORY { set_tid_address, set_robust_list, rseq, rseq_slice_yield }
     InlineOnly CPU_STATE {
         arch_prctl, iopl, ioperm, personality, pkey_alloc,
-        ioctl if runs_a_virtual_cpu,
     }
+    InlineOnly VIRTUAL_CPU { ioctl if runs_a_virtual_cpu }
     InlineOnly CREDENTIALS {
         setuid, setgid, setreuid, setregid, setresuid, setresgid, setfsuid, setfsgid, setgroups,
         capset, keyctl, add_key, request_key, landlock_restrict_self, lsm_set_self_attr,
@@ -134,12 +138,14 @@ static RULES: &[Rule] = rules! {
     }
     InlineOnly TIED {
         ptrace, semop, semtimedop, io_uring_setup, io_uring_enter, io_uring_register,
-        futex if futex_pi,
-        // CLOSE_RANGE_UNSHARE is 2.
-        close_range if |args| args[2] & 2 != 0,
     }
+    InlineOnly PRIORITY_INHERITANCE { futex if futex_pi }
+    // CLOSE_RANGE_UNSHARE is 2.
+    InlineOnly UNSHARE { close_range if |args| args[2] & 2 != 0 }
     Differs ABOUT_WORKER {
         gettid, getcpu, sched_yield, rt_sigtimedwait, signalfd, signalfd4,
+    }
+    Differs OF_THREAD {
         // RUSAGE_THREAD is 1, CLOCK_THREAD_CPUTIME_ID is 3.
         getrusage if |args| args[0] as u32 == 1,
         clock_gettime if |args| args[0] as u32 == 3,
@@ -199,13 +205,16 @@ fn rule(number: u32) -> Option<&'static Rule> {
 /// Decides about one call. `None`: the number is not in the table of any kernel that this module
 /// knows, and the call is refused with `-ENOSYS`.
 pub fn judge(number: u32, args: &[u64; 6]) -> Option<Judgement> {
-    let judgement = entry(number)?;
-    match rule(number) {
-        Some(Rule {
-            when: Some(when), ..
-        }) if !when(args) => Some(EVERYWHERE),
-        _ => Some(judgement),
+    if !is_known(number) {
+        return None;
     }
+    Some(match rule(number) {
+        Some(rule) if rule.when.map_or(true, |when| when(args)) => Judgement {
+            verdict: rule.verdict,
+            reason: Some(rule.reason),
+        },
+        _ => EVERYWHERE,
+    })
 }
 
 const EVERYWHERE: Judgement = Judgement {
@@ -213,15 +222,25 @@ const EVERYWHERE: Judgement = Judgement {
     reason: None,
 };
 
-/// The entry of the policy table for one number, before its arguments are looked at.
+/// The entry of the policy table for one number, before its arguments are looked at. One that
+/// executes everywhere but with some arguments says so in its reason.
 pub fn entry(number: u32) -> Option<Judgement> {
-    match *BY_NUMBER.get(number as usize)? {
-        UNKNOWN => None,
-        _ => Some(rule(number).map_or(EVERYWHERE, |rule| Judgement {
-            verdict: rule.verdict,
-            reason: Some(rule.reason),
-        })),
+    if !is_known(number) {
+        return None;
     }
+    Some(rule(number).map_or(EVERYWHERE, |rule| Judgement {
+        verdict: match rule.when {
+            Some(_) if rule.verdict == Verdict::InlineOnly => Verdict::Both,
+            _ => rule.verdict,
+        },
+        reason: Some(rule.reason),
+    }))
+}
+
+fn is_known(number: u32) -> bool {
+    BY_NUMBER
+        .get(number as usize)
+        .is_some_and(|entry| *entry != UNKNOWN)
 }
 
 /// Whether the entry for this number depends on the arguments.
@@ -302,10 +321,8 @@ mod tests {
     fn every_entry_has_a_verdict_and_reasons_fit_a_rejection() {
         assert_eq!(table().count(), syscalls::TABLE.len());
         for (syscall, judgement) in table() {
-            assert_eq!(
-                judgement.reason.is_none(),
-                judgement.verdict == Verdict::Both
-            );
+            let plain = judgement.verdict == Verdict::Both && !is_conditional(syscall.nr);
+            assert_eq!(judgement.reason.is_none(), plain, "{}", syscall.name);
             let text = crate::text::Text::format(format_args!(
                 "call 65535: {}: {}",
                 syscall.name,

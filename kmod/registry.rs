@@ -102,8 +102,8 @@ extern "C" fn nlcall_has_sessions() -> bool {
     COUNT.load(Relaxed) != 0
 }
 
-/// The last thread of a process that is not a worker is ending: so do its sessions. Says whether
-/// it had any.
+/// A process ends, but for its workers, or executes another program: its sessions end. Says
+/// whether it had any.
 #[no_mangle]
 extern "C" fn nlcall_process_ends(tgid: *const bindings::pid) -> bool {
     let mut had = false;

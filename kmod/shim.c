@@ -43,39 +43,16 @@ MODULE_ALIAS_GENL_FAMILY("nlcall");
 
 /* Symbols that are not exported, bound by static calls once found. */
 
-static long nlcall_no_switch(const struct pt_regs *regs, unsigned int nr)
-{
-	return -ENOSYS;
-}
+long x64_sys_call(const struct pt_regs *regs, unsigned int nr);
+void put_files_struct(struct files_struct *files);
 
-static int nlcall_no_attach(struct sock *sk, struct sk_buff *skb, long *timeo,
-			    struct sock *ssk)
-{
-	sock_put(sk);
-	kfree_skb(skb);
-	return -ENOSYS;
-}
-
-static int nlcall_no_send(struct sock *sk, struct sk_buff *skb)
-{
-	sock_put(sk);
-	kfree_skb(skb);
-	return 0;
-}
-
-static void nlcall_no_work(void) { }
-static void nlcall_no_put(struct files_struct *files) { }
-static int nlcall_no_wake(struct task_struct *p, unsigned int state) { return 0; }
-
-static int nlcall_no_zap(struct task_struct *p) { return 0; }
-
-DEFINE_STATIC_CALL(nlcall_switch, nlcall_no_switch);
-DEFINE_STATIC_CALL(nlcall_attach, nlcall_no_attach);
-DEFINE_STATIC_CALL(nlcall_send, nlcall_no_send);
-DEFINE_STATIC_CALL(nlcall_work, nlcall_no_work);
-DEFINE_STATIC_CALL(nlcall_put, nlcall_no_put);
-DEFINE_STATIC_CALL(nlcall_wake, nlcall_no_wake);
-DEFINE_STATIC_CALL(nlcall_zap, nlcall_no_zap);
+DEFINE_STATIC_CALL_RET0(nlcall_switch, x64_sys_call);
+DEFINE_STATIC_CALL_RET0(nlcall_attach, netlink_attachskb);
+DEFINE_STATIC_CALL_RET0(nlcall_send, netlink_sendskb);
+DEFINE_STATIC_CALL_NULL(nlcall_work, task_work_run);
+DEFINE_STATIC_CALL_NULL(nlcall_put, put_files_struct);
+DEFINE_STATIC_CALL_RET0(nlcall_wake, wake_up_state);
+DEFINE_STATIC_CALL_RET0(nlcall_zap, zap_other_threads);
 
 /*
  * A disabled kprobe resolves a symbol and patches nothing. Its address lies
@@ -332,12 +309,54 @@ static void nlcall_exit_probe(void *data, struct task_struct *p, bool group_dead
 	spin_unlock_irqrestore(&p->sighand->siglock, flags);
 }
 
-static struct tracepoint *nlcall_exit_point;
-
-static void nlcall_find_exit_point(struct tracepoint *tp, void *priv)
+/* A process executes another program: what it began before is over. */
+static void nlcall_exec_probe(void *data, struct task_struct *p, pid_t old_pid,
+			      struct linux_binprm *bprm)
 {
-	if (!strcmp(tp->name, "sched_process_exit"))
-		nlcall_exit_point = tp;
+	if (nlcall_has_sessions())
+		nlcall_process_ends(task_tgid(p));
+}
+
+static struct {
+	const char *name;
+	void *probe;
+	struct tracepoint *tp;
+} nlcall_probes[] = {
+	{ "sched_process_exit", nlcall_exit_probe },
+	{ "sched_process_exec", nlcall_exec_probe },
+};
+
+static void nlcall_find_tracepoint(struct tracepoint *tp, void *priv)
+{
+	for (int i = 0; i < ARRAY_SIZE(nlcall_probes); i++)
+		if (!strcmp(tp->name, nlcall_probes[i].name))
+			nlcall_probes[i].tp = tp;
+}
+
+static void nlcall_unregister_probes(int n)
+{
+	while (n--)
+		tracepoint_probe_unregister(nlcall_probes[n].tp,
+					    nlcall_probes[n].probe, NULL);
+	tracepoint_synchronize_unregister();
+}
+
+static int nlcall_register_probes(void)
+{
+	for_each_kernel_tracepoint(nlcall_find_tracepoint, NULL);
+	for (int i = 0; i < ARRAY_SIZE(nlcall_probes); i++) {
+		int err = -ENOENT;
+
+		if (nlcall_probes[i].tp)
+			err = tracepoint_probe_register(nlcall_probes[i].tp,
+							nlcall_probes[i].probe, NULL);
+		if (err) {
+			pr_err("nlcall: tracepoint %s: %d\n", nlcall_probes[i].name, err);
+			nlcall_unregister_probes(i);
+			return err;
+		}
+	}
+	return 0;
 }
 
 const char *nlcall_release(void)
@@ -472,29 +491,22 @@ int nlcall_init(void)
 
 	if (err)
 		return err;
-	for_each_kernel_tracepoint(nlcall_find_exit_point, NULL);
-	if (!nlcall_exit_point)
-		return -ENOENT;
 	nlcall_wq = alloc_workqueue("nlcall", WQ_UNBOUND, 0);
 	if (!nlcall_wq)
 		return -ENOMEM;
+	err = nlcall_register_probes();
+	if (err) {
+		destroy_workqueue(nlcall_wq);
+		return err;
+	}
 	preempt_notifier_inc();
-	err = tracepoint_probe_register(nlcall_exit_point, nlcall_exit_probe, NULL);
-	if (err)
-		goto no_probe;
 	return 0;
-
-no_probe:
-	preempt_notifier_dec();
-	destroy_workqueue(nlcall_wq);
-	return err;
 }
 
 /* No session is left; wait until every callback of ours has returned. */
 void nlcall_exit(void)
 {
-	tracepoint_probe_unregister(nlcall_exit_point, nlcall_exit_probe, NULL);
-	tracepoint_synchronize_unregister();
+	nlcall_unregister_probes(ARRAY_SIZE(nlcall_probes));
 	destroy_workqueue(nlcall_wq);
 	preempt_notifier_dec();
 	synchronize_rcu();

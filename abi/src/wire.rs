@@ -217,7 +217,9 @@ pub mod syscall {
     pub const NAME: u16 = 2;
     /// `u32`: a [`Verdict`](super::Verdict).
     pub const VERDICT: u16 = 3;
-    /// String: why, in words; absent where the call executes everywhere without a difference.
+    /// String: why, in words; absent where the call executes everywhere without a difference. Where
+    /// it begins with `only INLINE`, the verdict is that of most arguments, and the reason names
+    /// those that a worker may not have.
     pub const REASON: u16 = 4;
     /// Highest attribute number.
     pub const MAX: u16 = REASON;

@@ -28,7 +28,8 @@ Exit status:
   70  the guest's kernel complained, hung or died, or the module could not be loaded or unloaded
   71  the time limit passed
   72  this machine lacks something, or the sandbox could not be prepared
-`vm` otherwise ends with the status of its command: 128 and the number of the signal where one ended it.
+`vm` otherwise ends with the status of its command; where a signal ended that, with 128 and the
+number of the signal.
 A message of this program begins with `xtask:`.";
 
 /// An error with the exit status it leads to.

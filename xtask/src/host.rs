@@ -25,7 +25,9 @@ use crate::say::say;
 /// Bytes that the finished sandbox takes.
 pub const SANDBOX_BYTES: u64 = 5_000_000_000;
 /// Bytes that must be free while it is made.
-const NEEDED_BYTES: u64 = 6_500_000_000;
+pub const BYTES_FOR_ALL: u64 = 6_500_000_000;
+/// Bytes that must be free while a kernel's part of it is made.
+pub const BYTES_FOR_KERNEL: u64 = 3_500_000_000;
 
 /// A program or file that a Debian package brings.
 struct Need {
@@ -67,18 +69,19 @@ fn in_path(program: &str) -> bool {
 }
 
 /// Looks at everything that making a sandbox needs, and installs missing packages where it may.
-pub fn check(cache: &Path) -> Result<()> {
+pub fn check(cache: &Path, needed: u64) -> Result<()> {
     let mut problems = Vec::new();
     if !cfg!(target_arch = "x86_64") {
         problems.push("the sandbox is made for x86-64 only".to_owned());
     }
     let free = free_bytes(cache)?;
-    if free < NEEDED_BYTES {
+    if free < needed {
         problems.push(format!(
-            "{} has {:.1} GB free and {:.1} GB are needed: make room, or set NLCALL_CACHE to another folder",
+            "{} has {:.1} GB free and {:.1} GB are needed: make room, or set NLCALL_CACHE to a folder \
+             elsewhere",
             cache.display(),
             free as f64 / 1e9,
-            NEEDED_BYTES as f64 / 1e9,
+            needed as f64 / 1e9,
         ));
     }
     let missing: Vec<_> = NEEDS

@@ -43,6 +43,13 @@ impl Kernel {
             .join(".")
     }
 
+    /// Whether there is no newer series that is supported.
+    pub fn is_of_newest_series(&self) -> bool {
+        SUPPORTED
+            .first()
+            .is_some_and(|newest| *newest == self.series())
+    }
+
     /// What follows the upstream version in the release name: `+deb13-cloud-amd64`.
     pub fn local_version(&self) -> &str {
         let end = self.release.find(|c: char| !c.is_ascii_digit() && c != '.');

@@ -107,8 +107,8 @@ fn make(sandbox: &Sandbox, build: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The line with the path that a file has in the checkout, so that an editor finds it. The compilers
-/// run in the module's folder.
+/// The line with the path that a file has in the checkout, so that an editor finds it. The
+/// compilers run in the module's folder.
 fn with_path_of_checkout(line: &str) -> Cow<'_, str> {
     static PATH: LazyLock<Regex> = LazyLock::new(|| {
         let pattern = r"^(\s*--> |In file included from |\s+from )?([\w./-]+\.(?:rs|c|h):\d+)";

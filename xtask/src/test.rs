@@ -139,7 +139,7 @@ fn guest_tests(sandbox: &Sandbox, full: bool) -> Result<GuestResult> {
     let streams = Streams {
         stdin: Box::new(std::io::empty()),
         stdout: Box::new(transcript.and(std::io::stdout())),
-        stderr: Streams::own()?.stderr,
+        stderr: Box::new(transcript.and(Streams::own()?.stderr)),
     };
     let ended = vm::run(sandbox, &options, streams);
     let mut tally = transcript.tally();

@@ -88,6 +88,8 @@ fn mount_all(plan: &Plan) -> Result<()> {
         Some(c"newinstance,ptmxmode=0666"),
     )
     .context("mounting /dev/pts")?;
+    // Process ids repeat from one namespace to the next, and so do names made of them.
+    tmpfs(&inside(tree, Path::new("/tmp")), "mode=1777")?;
     tmpfs(&inside(tree, Path::new(MOUNT_DIR)), "mode=755")?;
     for entry in &plan.binds {
         let target = inside(tree, &entry.target);

@@ -227,7 +227,8 @@ impl Chamber {
     }
 }
 
-/// `unshare` with a mount namespace of its own, as root of it, which dies with this process.
+/// `unshare` with a mount namespace of its own, as root of it, which dies with this process: with
+/// the thread that starts it, so the main thread does.
 pub fn unshare() -> Command {
     let mut command = Command::new("unshare");
     if !rustix::process::geteuid().is_root() {

@@ -14,6 +14,7 @@ use std::{
 };
 
 use anyhow::{anyhow, Result};
+use nix::sys::signal::{signal, SigHandler, Signal};
 use report::Report;
 
 /// One thing that is shown.
@@ -74,6 +75,9 @@ const STEPS: &[Step] = &[
 ];
 
 fn main() -> ExitCode {
+    // Whoever reads only the beginning gets that, and no complaint.
+    // SAFETY: no handler is set.
+    unsafe { signal(Signal::SIGPIPE, SigHandler::SigDfl) }.expect("the default action");
     for (number, step) in (1..).zip(STEPS) {
         println!("{number}. {}", step.title);
         if let Err(error) = play(step) {

@@ -3,8 +3,11 @@
 //! The guest tests: they run in the guest as root, against the loaded module.
 //!
 //! ```text
-//! nlcall-guest-tests [--full] [FILTER] [options of libtest]
+//! nlcall-guest-tests [--full] [--times] [FILTER] [options of libtest]
 //! ```
+//!
+//! `--full` is the long run: more rounds, more processes. `--times` says at the end how long each
+//! test took.
 //!
 //! Each test runs in a process of its own, one at a time, since several look at what the whole
 //! module does. When it has ended, nothing of it may be left.
@@ -31,7 +34,7 @@ fn main() -> ExitCode {
     let tests = [
         ("lifecycle", lifecycle::TESTS),
         ("promises", promises::TESTS),
-        ("bad_input", &[bad_input::TESTS]),
+        ("bad_input", bad_input::TESTS),
         ("classic", &[classic::TESTS]),
         ("random_death", &[random_death::TESTS]),
     ];

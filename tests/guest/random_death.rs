@@ -2,7 +2,7 @@
 
 //! Processes that die at any moment, with any number of calls in flight, in every way there is.
 
-use std::{collections::BTreeMap, sync::Arc, thread, time::Duration};
+use std::{collections::BTreeMap, os::fd::AsRawFd, sync::Arc, thread, time::Duration};
 
 use fastrand::Rng;
 use nix::sys::{
@@ -151,7 +151,7 @@ fn live(number: u64) -> ! {
         threads.push(thread::spawn(move || {
             (0..rounds).for_each(|_| world.act(&mut random));
             if death == Death::LastThread {
-                end_this_thread();
+                end_this_thread(0);
             }
         }));
     }
@@ -183,7 +183,7 @@ fn die(death: Death, world: &World) -> ! {
         Death::Execve => {
             scenes::leave();
         }
-        Death::LastThread => end_this_thread(),
+        Death::LastThread => end_this_thread(0),
         Death::Close => world.close(),
         Death::Abort | Death::AbortWithCore => std::process::abort(),
         Death::StopAndKill => {
@@ -271,7 +271,7 @@ impl World {
             26..=27 => calls::write(&pipe.writer, Memory::holding(b"x")),
             28 => {
                 let socket = &self.sockets[random.usize(0..self.sockets.len())];
-                calls::close(std::os::fd::AsRawFd::as_raw_fd(socket))
+                calls::close(socket.as_raw_fd())
             }
             29 => call(
                 libc::SYS_wait4,
@@ -291,7 +291,7 @@ impl World {
     fn close(&self) {
         for socket in &self.sockets {
             // SAFETY: the process ends before anybody could take the number for another file.
-            unsafe { libc::close(std::os::fd::AsRawFd::as_raw_fd(socket)) };
+            unsafe { libc::close(socket.as_raw_fd()) };
         }
     }
 }

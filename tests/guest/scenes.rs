@@ -3,7 +3,7 @@
 //! What this program does when a test executes it in place of another.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     convert::Infallible,
     ffi::CString,
     os::fd::{FromRawFd, OwnedFd, RawFd},
@@ -48,7 +48,6 @@ pub fn play(arguments: &[String]) {
     // SAFETY: the program before this one left the descriptor to us.
     let mut socket = RawSocket::adopt(unsafe { OwnedFd::from_raw_fd(fd) });
     let before = session::of_port(socket.port_id()).expect("the session is still there");
-    assert_eq!(before.state, SessionState::Ended, "{before:?}");
     let count = match count.as_str() {
         ALL => before.accepted as usize,
         count => count.parse().expect("a count"),
@@ -66,6 +65,18 @@ pub fn play(arguments: &[String]) {
         };
         assert!(expected, "{completion:?}");
     }
+
+    let mut outcomes = BTreeMap::<(u16, i64), usize>::new();
+    for completion in &completions {
+        *outcomes
+            .entry((completion.outcome, completion.ret))
+            .or_default() += 1;
+    }
+    assert_eq!(
+        before.state,
+        SessionState::Ended,
+        "{before:?}, {outcomes:?}"
+    );
 
     let answer = socket.submit([calls::getpid()]);
     assert!(answer.is_rejection(libc::EPERM, "open a new"), "{answer:?}");

@@ -2,7 +2,10 @@
 
 //! System calls as values.
 
-use std::os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd};
+use std::{
+    os::fd::{AsRawFd, BorrowedFd, OwnedFd, RawFd},
+    time::Duration,
+};
 
 use nlcall::raw::Call;
 
@@ -97,7 +100,7 @@ pub fn close(fd: RawFd) -> Call {
 }
 
 /// `nanosleep(time, NULL)`.
-pub fn nanosleep(time: std::time::Duration) -> Call {
+pub fn nanosleep(time: Duration) -> Call {
     let time = Memory::of(&[time.as_secs(), u64::from(time.subsec_nanos())]);
     call(libc::SYS_nanosleep, &[time.into(), 0.into()])
 }

@@ -185,6 +185,11 @@ impl Drop for Child {
     }
 }
 
+/// Runs `body` in a child, which must come to a good end.
+pub fn in_a_child(body: impl FnOnce()) {
+    Child::fork(|_| body()).succeed();
+}
+
 /// Forks. The child runs `body`, and ends with status 101 where that panics; whoever forked waits
 /// for it.
 ///
@@ -215,8 +220,8 @@ pub fn exit_now(status: i32) -> ! {
 /// Ends this thread alone, as `pthread_exit` does in the end, and runs nothing more of it.
 ///
 /// What lives on the thread's stack is never touched again, nor freed.
-pub fn end_this_thread() -> ! {
+pub fn end_this_thread(status: i32) -> ! {
     // SAFETY: the system call ends the thread without running anything of it.
-    unsafe { libc::syscall(libc::SYS_exit, 0) };
+    unsafe { libc::syscall(libc::SYS_exit, status) };
     unreachable!("exit returned")
 }

@@ -9,7 +9,7 @@ use nlcall::{
     Errno,
 };
 
-use crate::patience;
+use crate::{patience, threads};
 
 /// Executes one call and returns its completion. Nothing else may be in flight.
 pub fn run(session: &Session, call: Call) -> Completion {
@@ -57,13 +57,6 @@ pub fn collect(session: &Session, count: usize) -> BTreeMap<u64, Completion> {
     completions
 }
 
-/// Waits until nothing is in flight any more.
-pub fn collect_all(session: &Session) {
-    while session.in_flight() > 0 {
-        session.wait().expect("a call is in flight");
-    }
-}
-
 /// What the kernel knows about this session, which has submitted.
 pub fn info(session: &Session) -> SessionInfo {
     session
@@ -93,6 +86,25 @@ pub fn assert_all_accounted_for(session: &Session) {
     // The kernel takes note of a delivery a moment after it.
     info_until(session, "the kernel has delivered everything", |info| {
         info.in_flight == 0 && info.undelivered == 0 && info.accepted == info.delivered
+    });
+}
+
+/// Ends a session that has nothing in flight, and checks that nothing of it is left.
+pub fn close(session: Session) {
+    assert_all_accounted_for(&session);
+    let port_id = session.port_id();
+    drop(session);
+    assert_gone(port_id);
+}
+
+/// Waits until nothing of a session of this process is left, whose socket is closed. The process
+/// has no other.
+pub fn assert_gone(port_id: u32) {
+    patience::until("the session is gone", || of_port(port_id).is_none());
+    patience::until("its workers are gone", || {
+        threads::of_this_process()
+            .iter()
+            .all(|thread| !thread.is_worker())
     });
 }
 

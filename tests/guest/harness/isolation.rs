@@ -9,7 +9,6 @@ use std::{
     os::unix::process::{CommandExt, ExitStatusExt},
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::PoisonError,
     time::Duration,
 };
 
@@ -70,10 +69,7 @@ pub fn run(test: &Test) -> Result<Completion, Failed> {
     nothing_held(references, sessions).map_err(|held| format!("{held}\n{said}"))?;
     let notes = said.lines().filter_map(|line| line.strip_prefix(NOTE));
     let notes = notes.map(|note| format!("{}: {note}", test.name));
-    NOTES
-        .lock()
-        .unwrap_or_else(PoisonError::into_inner)
-        .extend(notes);
+    super::lock(&NOTES).extend(notes);
     Ok(Completion::Completed)
 }
 

@@ -6,25 +6,29 @@ mod isolation;
 mod traces;
 
 use std::{
+    cmp::Reverse,
     process::ExitCode,
     sync::{
         atomic::{AtomicBool, Ordering},
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
-use libtest_mimic::{Arguments, Trial};
+use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 /// First argument of a process that is to run one test.
 const INSIDE: &str = "--inside";
 /// Raises the counts.
 const FULL: &str = "--full";
+/// Says at the end how long each test took.
+const TIMES: &str = "--times";
 /// Marks a line of a test's output that is worth showing although the test passed.
 const NOTE: &str = "note: ";
 
 static IS_FULL: AtomicBool = AtomicBool::new(false);
 static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
+static DURATIONS: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
 
 /// When it is taken that a test hangs. Not a promise about time: a slow machine needs a fraction.
 const PATIENCE: Duration = Duration::from_secs(180);
@@ -74,33 +78,51 @@ pub(crate) use tests;
 
 /// Carries out the command line.
 pub fn run(arguments: &mut Vec<String>, tests: Vec<Test>) -> ExitCode {
-    arguments.retain(|argument| {
-        let is_full = argument == FULL;
-        IS_FULL.fetch_or(is_full, Ordering::Relaxed);
-        !is_full
-    });
+    IS_FULL.store(take(arguments, FULL), Ordering::Relaxed);
     if let [_, inside, path] = arguments.as_slice() {
         if inside == INSIDE {
-            let test = tests
-                .iter()
-                .find(|test| test.path() == *path)
-                .expect("a test of this name");
-            (test.body)();
+            let test = tests.iter().find(|test| test.path() == *path);
+            (test.expect("a test of this name").body)();
             return ExitCode::SUCCESS;
         }
     }
+    let with_times = take(arguments, TIMES);
     let mut arguments = Arguments::from_iter(arguments.iter());
     arguments.test_threads.get_or_insert(1);
     isolation::adopt_orphans();
     let trials = tests
         .into_iter()
-        .map(|test| Trial::ignorable_test(test.path(), move || isolation::run(&test)))
-        .collect();
-    let conclusion = libtest_mimic::run(&arguments, trials);
-    for note in NOTES.lock().unwrap_or_else(PoisonError::into_inner).iter() {
+        .map(|test| Trial::ignorable_test(test.path(), move || timed(&test)));
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    for note in lock(&NOTES).iter() {
         eprintln!("{note}");
     }
+    if with_times {
+        let mut times = lock(&DURATIONS);
+        times.sort_by_key(|(duration, _)| Reverse(*duration));
+        for (duration, test) in times.iter() {
+            eprintln!("{:8.3} s  {test}", duration.as_secs_f64());
+        }
+    }
     conclusion.exit_code()
+}
+
+/// Takes an option that libtest does not have out of the arguments.
+fn take(arguments: &mut Vec<String>, option: &str) -> bool {
+    let before = arguments.len();
+    arguments.retain(|argument| argument != option);
+    arguments.len() < before
+}
+
+fn timed(test: &Test) -> Result<Completion, Failed> {
+    let begun = Instant::now();
+    let result = isolation::run(test);
+    lock(&DURATIONS).push((begun.elapsed(), test.path()));
+    result
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether the long run was asked for.

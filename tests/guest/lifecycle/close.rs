@@ -23,16 +23,6 @@ pub const TESTS: &[Test] = tests![
     a_call_may_close_its_own_socket,
 ];
 
-/// Waits until nothing of a closed session is left in this process.
-fn assert_gone(port_id: u32) {
-    patience::until("the session is gone", || {
-        session::of_port(port_id).is_none()
-    });
-    patience::until("its workers are gone", || {
-        threads::workers(Pid::this()).is_empty()
-    });
-}
-
 fn close_ends_what_is_in_flight() {
     let mut socket = RawSocket::open();
     let port_id = socket.port_id();
@@ -47,7 +37,7 @@ fn close_ends_what_is_in_flight() {
     // The session is saturated: these are rejected, and must not run either.
     socket.submit_unanswered(never).expect("it is sent");
     drop(socket);
-    assert_gone(port_id);
+    session::assert_gone(port_id);
     assert_eq!(untouched.take(), b"", "a call that was rejected ran");
     // No reader is left that could take it away.
     pipe.fill(b"still here");
@@ -63,7 +53,7 @@ fn close_ends_what_is_in_flight() {
         session::of_port(port_id).is_some_and(|session| session.undelivered > 0)
     });
     drop(socket);
-    assert_gone(port_id);
+    session::assert_gone(port_id);
 
     // Queued calls never start.
     let mut socket = RawSocket::open();
@@ -78,14 +68,14 @@ fn close_ends_what_is_in_flight() {
         session::of_port(port_id).is_some_and(|session| session.saturated && session.queued == 8)
     });
     drop(socket);
-    assert_gone(port_id);
+    session::assert_gone(port_id);
     assert_eq!(untouched.take(), b"", "a queued call ran after the close");
 }
 
 fn close_races_with_submit() {
     let pipe = Pipe::new();
     let mut random = fastrand::Rng::with_seed(2);
-    for _ in 0..scaled(200, 5000) {
+    for _ in 0..scaled(100, 5000) {
         let socket = RawSocket::open();
         let calls = [calls::getpid(), pipe.read_call(), calls::getpid()].map(|call| call.into());
         let message = Message::submit(socket.family(), &calls).bytes();
@@ -142,7 +132,7 @@ fn a_call_may_close_its_own_socket() {
         socket.submit_unanswered(calls).expect("it is sent");
         // The descriptor is gone, and must not be closed twice.
         let _ = OwnedFd::from(socket).into_raw_fd();
-        assert_gone(port_id);
+        session::assert_gone(port_id);
         pipe.fill(b"still here");
         assert_eq!(pipe.take(), b"still here");
     }

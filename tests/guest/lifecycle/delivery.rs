@@ -6,12 +6,7 @@ use std::collections::BTreeSet;
 
 use nlcall::raw::{Outcome, Session};
 use nlcall_abi::{session as attribute, Command};
-use nlcall_tests::{
-    calls,
-    message::Message,
-    patience, session,
-    socket::{Event, RawSocket},
-};
+use nlcall_tests::{calls, event::Event, message::Message, patience, session, socket::RawSocket};
 
 use crate::harness::{scaled, tests, Test};
 

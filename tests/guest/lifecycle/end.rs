@@ -2,7 +2,7 @@
 
 //! The process ends, or executes another program.
 
-use std::thread;
+use std::{thread, time::Duration};
 
 use nix::{
     sys::{signal::Signal, wait::WaitStatus},
@@ -60,7 +60,7 @@ fn execve_ends_the_session() {
 /// Whatever the sender is doing at that moment.
 fn execve_of_another_thread_ends_the_session() {
     let mut random = fastrand::Rng::with_seed(3);
-    for _ in 0..scaled(20, 500) {
+    for _ in 0..scaled(10, 500) {
         let delay = random.u64(0..3000);
         let mut owner = Child::fork(|_| {
             let mut socket = RawSocket::open();
@@ -69,7 +69,7 @@ fn execve_of_another_thread_ends_the_session() {
             let pipe = Pipe::new();
             thread::spawn(move || {
                 patience::until("there is a session", || session::of_port(port_id).is_some());
-                thread::sleep(std::time::Duration::from_micros(delay));
+                thread::sleep(Duration::from_micros(delay));
                 scenes::after_execve(copy, None);
             });
             for first in (0..).step_by(10) {
@@ -91,9 +91,9 @@ fn last_thread_exit_ends_the_process() {
     let pipe = Pipe::new();
     let mut owner = Child::fork(|_| {
         super::submit_crowd(&mut socket, &pipe);
-        end_this_thread();
+        end_this_thread(5);
     });
-    owner.succeed();
+    assert_eq!(owner.wait(), WaitStatus::Exited(owner.pid(), 5));
     super::assert_crowd_ended(socket.completions(super::worker_cap() + super::QUEUED));
     socket.assert_no_more_completions();
     let session = session::of_port(socket.port_id()).expect("the socket is open");
@@ -106,31 +106,48 @@ fn last_thread_exit_ends_the_process() {
 }
 
 fn the_end_of_the_first_thread_ends_nothing() {
-    let mut owner = Child::fork(|_| {
-        let session = Session::open().expect("a session");
-        let pid = Pid::this();
-        session::value(&session, calls::getpid());
-        thread::spawn(move || {
-            patience::until("the first thread is gone", || {
-                threads::own(pid)
-                    .iter()
-                    .any(|it| it.tid == pid && it.state == 'Z')
+    let [plain, with_calls] = [false, true].map(|with_calls| {
+        let mut owner = Child::fork(|_| {
+            thread::spawn(move || {
+                let pid = Pid::this();
+                patience::until("the first thread is gone", || {
+                    threads::own(pid)
+                        .iter()
+                        .any(|it| it.tid == pid && it.state == 'Z')
+                });
+                if with_calls {
+                    submit_in_the_last_thread();
+                }
+                end_this_thread(5);
             });
-            let pipe = Pipe::new();
-            session::submit(&session, 0, [pipe.read_call(), calls::getpid()]);
-            let completion = session.wait().expect("a fast call completes");
-            assert_eq!(completion.ret, i64::from(pid.as_raw()));
-            pipe.fill(b"x");
-            assert_eq!(session.wait().expect("and so does the other").ret, 1);
-            session::assert_all_accounted_for(&session);
-            // The process ends with its last thread, blocked calls or not.
-            session::submit(&session, 0, [pipe.read_call()]);
-            session::info_until(&session, "the read blocks", |info| info.blocked == 1);
-            end_this_thread();
+            end_this_thread(3);
         });
-        end_this_thread();
+        match owner.wait() {
+            WaitStatus::Exited(_, status) => status,
+            status => panic!("the threads ended by themselves, but: {status:?}"),
+        }
     });
-    owner.succeed();
+    assert_eq!(
+        with_calls, plain,
+        "the status that the process leaves behind"
+    );
+}
+
+fn submit_in_the_last_thread() {
+    let session = Session::open().expect("a session");
+    let pid = i64::from(std::process::id());
+    let pipe = Pipe::new();
+    session::submit(&session, 0, [pipe.read_call(), calls::getpid()]);
+    let completion = session.wait().expect("a fast call completes");
+    assert_eq!(completion.ret, pid);
+    pipe.fill(b"x");
+    assert_eq!(session.wait().expect("and so does the other").ret, 1);
+    session::assert_all_accounted_for(&session);
+    // The process ends with its last thread, blocked calls or not.
+    session::submit(&session, 0, [pipe.read_call()]);
+    session::info_until(&session, "the read blocks", |info| info.blocked == 1);
+    // The drop would cancel the read.
+    std::mem::forget((session, pipe));
 }
 
 fn calls_of_a_killed_process_end() {

@@ -120,7 +120,7 @@ fn credentials_of_ended_calls_are_given_back() {
     const MOST: usize = 8;
 
     let _limit = Setting::set("/proc/sys/user/max_user_namespaces", &MOST.to_string());
-    for round in 0..scaled(4 * MOST, 50 * MOST) {
+    for round in 0..scaled(3 * MOST, 50 * MOST) {
         let how = ENDS[round % ENDS.len()];
         let mut child = Child::fork(|channel| {
             let lesser = Uid::from_raw(1000);

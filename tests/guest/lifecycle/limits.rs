@@ -73,7 +73,7 @@ fn calls_wait_for_the_workers_that_exist() {
         pipe.fill(b"x");
         let completions = session::collect(&session, 3);
         assert!(completions.values().all(|it| it.ran()), "{completions:?}");
-        session::assert_all_accounted_for(&session);
+        session::close(session);
     });
 }
 
@@ -157,7 +157,7 @@ fn a_call_has_its_own_errors() {
     assert_eq!(session::error(&session, openat(root)).raw(), libc::EMFILE);
     setrlimit(Resource::RLIMIT_NOFILE, 1024, most).expect("RLIMIT_NOFILE");
     session::value(&session, openat(root));
-    session::assert_all_accounted_for(&session);
+    session::close(session);
 }
 
 fn the_limit_of_calls_in_flight_is_named() {

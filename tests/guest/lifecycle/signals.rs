@@ -3,6 +3,7 @@
 //! Signals, and stops.
 
 use std::{
+    os::fd::AsRawFd,
     sync::atomic::{AtomicI32, AtomicU64, Ordering},
     time::Duration,
 };
@@ -108,7 +109,7 @@ fn stop_and_continue_is_invisible() {
         let session = Session::open().expect("a session");
         let (pipe, polled) = (Pipe::new(), Pipe::new());
         let word = Memory::zeroed(4);
-        let fd = std::os::fd::AsRawFd::as_raw_fd(&polled.reader);
+        let fd = polled.reader.as_raw_fd();
         let pollfd = Memory::of(&[fd, i32::from(libc::POLLIN)]);
         let sleeper = Child::fork(|channel| {
             channel.get();

@@ -12,7 +12,7 @@ use nlcall_tests::{
 use rustix::io::Errno;
 
 use crate::{
-    harness::{tests, Test},
+    harness::{scaled, tests, Test},
     reloaded::Reloaded,
 };
 
@@ -95,7 +95,7 @@ fn unload_is_refused_while_a_session_is_open() {
 
 fn the_module_goes_and_comes_back() {
     let parameters = module::parameters();
-    for _ in 0..3 {
+    for _ in 0..scaled(1, 20) {
         let mut socket = RawSocket::open();
         let pipe = Pipe::new();
         let calls = (0..8)

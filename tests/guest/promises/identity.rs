@@ -13,7 +13,7 @@ use nlcall_tests::{
     calls::{self, call},
     memory::Memory,
     pipe::Pipe,
-    process::Child,
+    process::in_a_child,
     session::{self, error, value},
     socket::RawSocket,
 };
@@ -46,10 +46,6 @@ fn secret() -> Call {
 fn become_nobody(way_back: bool) {
     let saved = if way_back { Uid::from_raw(0) } else { NOBODY };
     setresuid(NOBODY, NOBODY, saved).expect("becoming another user");
-}
-
-fn in_a_child(body: impl FnOnce()) {
-    Child::fork(|_| body()).succeed();
 }
 
 fn credentials_are_those_of_the_submission() {

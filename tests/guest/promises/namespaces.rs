@@ -13,7 +13,7 @@ use nlcall::raw::Session;
 use nlcall_tests::{
     calls::{self, call},
     memory::Memory,
-    process::Child,
+    process::{in_a_child, Child},
     session::{self, value},
 };
 
@@ -26,10 +26,6 @@ pub const TESTS: &[Test] = tests![
     a_mount_in_a_namespace_is_seen_there,
     an_owner_is_shown_with_the_readers_pid,
 ];
-
-fn in_a_child(body: impl FnOnce()) {
-    Child::fork(|_| body()).succeed();
-}
 
 /// Names of all namespaces, as a worker sees them and as this thread does.
 fn compare_namespaces() {

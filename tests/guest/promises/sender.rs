@@ -2,18 +2,22 @@
 
 //! Who may send at all.
 
-use std::arch::asm;
+use std::{
+    arch::asm,
+    os::fd::{AsFd, AsRawFd},
+};
 
 use nix::unistd::{setresgid, setresuid, Gid, Uid};
 use nlcall::raw::Session;
 use nlcall_tests::{
     calls::{self, call, Arg},
+    event::Event,
     memory::Memory,
     message::Message,
     module, patience,
     process::Child,
     session,
-    socket::{Event, RawSocket},
+    socket::RawSocket,
 };
 
 use rustix::io::Errno;
@@ -87,7 +91,7 @@ fn a_32_bit_sender_is_refused() {
     let bytes = message.bytes();
     // The entry for 32-bit programs takes addresses of 32 bits.
     let low = low_memory(&bytes);
-    let fd = u64::from(std::os::fd::AsRawFd::as_raw_fd(&socket).unsigned_abs());
+    let fd = u64::from(socket.as_raw_fd().unsigned_abs());
     let ret: i64;
     // SAFETY: as sendto(fd, low, len, 0, NULL, 0), which reads the message; the entry for 32-bit
     // programs changes r8 to r11 besides the result. rbx cannot be named, so it changes places.
@@ -144,7 +148,7 @@ fn a_call_may_not_submit_calls() {
     let mut message = Message::submit(other.family(), &[calls::getpid().into()]);
     message.seq = 1000;
     let bytes = Memory::holding(&message.bytes());
-    let socket = Arg::from(std::os::fd::AsFd::as_fd(&other));
+    let socket = Arg::from(other.as_fd());
     let send = [
         socket,
         bytes.into(),

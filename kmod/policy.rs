@@ -209,7 +209,7 @@ pub fn judge(number: u32, args: &[u64; 6]) -> Option<Judgement> {
         return None;
     }
     Some(match rule(number) {
-        Some(rule) if rule.when.map_or(true, |when| when(args)) => Judgement {
+        Some(rule) if rule.when.is_none_or(|when| when(args)) => Judgement {
             verdict: rule.verdict,
             reason: Some(rule.reason),
         },

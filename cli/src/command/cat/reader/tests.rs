@@ -80,11 +80,13 @@ fn files_that_say_that_they_are_empty_are_read_all_the_same() {
 #[test]
 fn files_that_hold_less_than_they_say_end_where_they_end() {
     // Files of /sys say 4096.
-    let path = Path::new("/sys/kernel/mm/transparent_hugepage/enabled");
-    let path = if path.exists() {
-        path
-    } else {
-        Path::new("/sys/devices/system/cpu/online")
+    let paths = [
+        "/sys/kernel/mm/transparent_hugepage/enabled",
+        "/sys/devices/system/cpu/online",
+    ];
+    let Some(path) = paths.iter().map(Path::new).find(|path| path.exists()) else {
+        eprintln!("skipped: this system has no /sys, whose files are the ones that say too much");
+        return;
     };
     let mut out = Vec::new();
     cat(&mut Plain::new(1), path, &mut out).unwrap();

@@ -182,7 +182,8 @@ fn write_result(
         .output()?;
     let processors = std::thread::available_parallelism().context("counting processors")?;
     let text = format!(
-        "# The long test run\n\n\
+        "<!-- SPDX-License-Identifier: MIT OR Apache-2.0 -->\n\
+         # The long test run\n\n\
          Written by `cargo xtask test --full`.\n\n\
          | | |\n| --- | --- |\n\
          | commit | {} |\n\

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What Rust cannot reach: macros, inline functions, symbols that are not
- * exported. No decisions are taken here. shim.h says who owns what.
+ * exported. No decision about a call is taken here. shim.h says who owns what.
  */
 #include <linux/cred.h>
 #include <linux/fdtable.h>

@@ -19,6 +19,7 @@ use kernel::{
 use zerocopy::FromBytes;
 
 use crate::{
+    family,
     message::HEADER,
     parse,
     reject::{
@@ -30,10 +31,7 @@ use crate::{
         End,
         Session, //
     },
-    shim::{
-        self,
-        Process, //
-    },
+    shim::Process,
     socket::Bindings,
     wire::{
         Call,
@@ -160,17 +158,11 @@ unsafe fn take(skb: *mut bindings::sk_buff, header: *mut bindings::nlmsghdr, len
     // SAFETY: By the caller's promise.
     if let Err(rejection) = unsafe { read(skb, seq, payload) } {
         let mut extack = bindings::netlink_ext_ack::default();
-        let text = rejection.text.as_str();
         // SAFETY: By the caller's promise; the extended acknowledgement lives on this stack for as
         // long as it is used.
         unsafe {
-            shim::ffi::nlcall_extack(
-                &mut extack,
-                core::ptr::null(),
-                text.as_ptr(),
-                text.len() as i32,
-            );
-            bindings::netlink_ack(skb, header, -rejection.errno, &extack);
+            let err = family::extack(&mut extack, core::ptr::null(), &rejection);
+            bindings::netlink_ack(skb, header, err, &extack);
         }
     }
 }

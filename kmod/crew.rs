@@ -290,13 +290,8 @@ impl Session {
     /// A running call was interrupted; the worker `id` will issue it again.
     pub fn suspend(self: &Arc<Self>, id: u32, suspended: Suspended) {
         let mut inner = self.inner().lock();
-        let inner = &mut *inner;
         inner.calls.interrupt(suspended.index());
-        if let Some(entry) = inner
-            .workers
-            .iter_mut()
-            .find(|entry| entry.worker.id() == id)
-        {
+        if let Some(entry) = inner.entry(id) {
             entry.suspended = Some(suspended);
         }
     }

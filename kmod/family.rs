@@ -337,10 +337,12 @@ impl Request {
     }
 }
 
+/// Writes a rejection into an extended acknowledgement and returns its negative errno.
+///
 /// # Safety
 ///
 /// `extack` is null or that of the request being handled, `attr` null or in its message.
-unsafe fn extack(
+pub unsafe fn extack(
     extack: *mut bindings::netlink_ext_ack,
     attr: *const bindings::nlattr,
     rejection: &Rejection,

@@ -69,7 +69,10 @@ pub mod submit {
     pub const RELOC: u16 = 4;
     /// `u32`: a pidfd of the sender; the calls execute in that process.
     pub const TARGET_PIDFD: u16 = 5;
-    /// `u64`: address of a [`ResultsHeader`](super::ResultsHeader) in the sender.
+    /// `u64`: address of a [`ResultsHeader`](super::ResultsHeader) in the sender, a multiple of 8.
+    /// The results are written behind it instead of being sent in a [`Command::Complete`] message;
+    /// one that cannot be written arrives in such a message all the same. Only where every call
+    /// of the message is [`flag::INLINE`](super::flag::INLINE).
     pub const RESULTS_PTR: u16 = 6;
     /// `u64`: address of the data in the sender, instead of [`DATA`].
     pub const DATA_PTR: u16 = 7;
@@ -183,8 +186,23 @@ pub mod session {
     pub const PAD: u16 = 18;
     /// Request, flag: only the session of the asking socket.
     pub const OWN: u16 = 19;
+    /// `u64`: calls that succeeded without a completion, as they asked for
+    /// ([`flag::SKIP_SUCCESS`](super::flag::SKIP_SUCCESS)).
+    pub const SKIPPED: u16 = 20;
+    /// `u64`: calls that ended `Outcome::Canceled`.
+    pub const CANCELED: u16 = 21;
+    /// `u64`: calls that ended `Outcome::TimedOut`.
+    pub const TIMED_OUT: u16 = 22;
+    /// `u64`: calls that were executed by their submitting thread
+    /// ([`flag::INLINE`](super::flag::INLINE)).
+    pub const INLINE: u16 = 23;
+    /// `u32`: workers without a call.
+    pub const IDLE: u16 = 24;
+    /// Binary, may repeat: a [`Latency`](super::Latency) for each system call number that workers
+    /// executed.
+    pub const LATENCY: u16 = 25;
     /// Highest attribute number.
-    pub const MAX: u16 = OWN;
+    pub const MAX: u16 = LATENCY;
 }
 
 /// Attributes of a reply to [`Command::CallGet`].
@@ -233,21 +251,38 @@ pub mod config {
     pub const MAX_WORKERS: u16 = 2;
     /// String: `root`, `everyone` or a decimal group id.
     pub const ACCESS: u16 = 3;
+    /// `u32`: most calls in flight of all sessions of a user.
+    pub const MAX_IN_FLIGHT_USER: u16 = 4;
+    /// `u32`: most workers of all sessions of a user.
+    pub const MAX_WORKERS_USER: u16 = 5;
+    /// `u32`: most workers of the machine.
+    pub const MAX_WORKERS_TOTAL: u16 = 6;
+    /// `u32`: most workers of a session that run at the same time; 0: as many as there are
+    /// processors, at most four.
+    pub const MAX_RUNNING: u16 = 7;
+    /// `u32`: milliseconds that a worker without a call stays.
+    pub const IDLE_MS: u16 = 8;
+    /// `u32`: most bytes of messages with INLINE calls that wait for their senders to return, of
+    /// all sessions of a user.
+    pub const MAX_INLINE_BYTES: u16 = 9;
     /// Highest attribute number.
-    pub const MAX: u16 = ACCESS;
+    pub const MAX: u16 = MAX_INLINE_BYTES;
 }
 
 /// Flags of a [`Call`].
 pub mod flag {
-    /// The next call of the batch starts only when this one succeeded.
+    /// The next call of the batch starts only when this one succeeded: returned no error and, for
+    /// `read`, `write`, `pread64`, `pwrite64`, `splice` and `tee`, transferred as many bytes as it
+    /// was asked for. Otherwise the rest of the chain completes with `Outcome::Canceled`.
     pub const LINK: u32 = 1 << 0;
     /// The next call of the batch starts when this one ended, however it ended.
     pub const HARDLINK: u32 = 1 << 1;
-    /// This call starts when all earlier calls of the session completed, and later ones wait.
+    /// This call starts when all earlier calls of the session completed, and later ones wait. One
+    /// in a chain holds for the whole chain. Orders the calls of workers; not with INLINE.
     pub const DRAIN: u32 = 1 << 2;
     /// Execute in the submitting thread before its `sendmsg` returns.
     pub const INLINE: u32 = 1 << 3;
-    /// No completion where the call succeeded.
+    /// No completion where the call succeeded, in the sense of LINK.
     pub const SKIP_SUCCESS: u32 = 1 << 4;
     /// All flags that version 1 knows.
     pub const KNOWN: u32 = LINK | HARDLINK | DRAIN | INLINE | SKIP_SUCCESS;
@@ -265,11 +300,15 @@ pub enum ArgKind {
     /// Output area: length in the upper 32 bits, offset in the lower; returned in the
     /// completion's DATA.
     Out = 2,
-    /// Result of an earlier call of the batch: its index.
+    /// Result of an earlier call of the same chain: its index in the batch.
     Result = 3,
-    /// Field of an earlier call's output: index (bits 0..24), width in bytes (24..32: 1, 2, 4 or
-    /// 8) and offset (32..64).
+    /// Field of the output of an earlier call of the same chain: index in the batch (bits 0..24),
+    /// width in bytes (24..32: 1, 2, 4 or 8) and offset (32..64). It is read when the call starts
+    /// and extended with zeroes.
     Load = 4,
+    /// The argument itself, an address: what the call writes there is its output, for
+    /// [`Load`](ArgKind::Load). At most one argument of a call.
+    OutPtr = 5,
 }
 
 /// Bits of [`Call::arg_kinds`] that hold one argument's kind.
@@ -327,11 +366,33 @@ pub struct CallResult {
 pub struct ResultsHeader {
     /// Entries written so far; stored after each entry, with release order.
     pub done: u32,
-    /// Entries that fit.
+    /// Entries that fit. A message that holds more calls is rejected.
     pub capacity: u32,
     /// Zero.
     pub reserved: u64,
 }
+
+/// How long the calls of one system call number took in a session, from acceptance to end.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
+)]
+#[repr(C)]
+pub struct Latency {
+    /// System call number; `u32::MAX` for all those that no place was left for.
+    pub nr: u32,
+    /// Zero.
+    pub reserved: u32,
+    /// Calls that ended.
+    pub count: u64,
+    /// Nanoseconds that they took together.
+    pub total_ns: u64,
+    /// How many took how long: bucket 0 less than 1024 ns, bucket `k` from `2^(k+9)` to less than
+    /// `2^(k+10)` ns, the last one anything longer.
+    pub buckets: [u32; 24],
+}
+
+/// Number of [`Latency::buckets`].
+pub const LATENCY_BUCKETS: usize = 24;
 
 /// One pointer inside DATA.
 #[derive(
@@ -478,6 +539,10 @@ const _: () = {
     assert!(offset_of!(CallResult, reserved) == 28);
 
     assert!(size_of::<ResultsHeader>() == 16);
+    assert!(offset_of!(ResultsHeader, capacity) == 4);
+    assert!(size_of::<Latency>() == 120);
+    assert!(offset_of!(Latency, buckets) == 24);
+    assert!(size_of::<Latency>() == 24 + 4 * LATENCY_BUCKETS);
     assert!(size_of::<Reloc>() == 8);
 
     assert!(size_of::<Readi>() == 24);
@@ -508,7 +573,7 @@ from_wire! {
         Submit, Complete, Cancel, FeaturesGet, SessionGet, CallGet, SyscallGet, ConfigGet,
         ConfigSet, Trace,
     }
-    ArgKind: u8 { Value, Data, Out, Result, Load }
+    ArgKind: u8 { Value, Data, Out, Result, Load, OutPtr }
     Outcome: u16 { Ran, NotStarted, Canceled, TimedOut, Refused, Interrupted }
     Restart: u16 { None, NoIntr, Sys, NoHand, Block }
     Verdict: u32 { Both, Differs, InlineOnly, Refused }

@@ -6,8 +6,8 @@
 use std::{fmt::Debug, mem::size_of};
 
 use nlcall_abi::{
-    ArgKind, Call, CallResult, CallState, Command, FrontEnd, Outcome, Readi, Reloc, Restart,
-    ResultsHeader, SessionState, Verdict,
+    ArgKind, Call, CallResult, CallState, Command, FrontEnd, Latency, Outcome, Readi, Reloc,
+    Restart, ResultsHeader, SessionState, Verdict,
 };
 use proptest::{array::uniform6, collection::vec, prelude::*};
 use zerocopy::{FromBytes, Immutable, IntoBytes};
@@ -28,10 +28,11 @@ fn round_trip<T: FromBytes + IntoBytes + Immutable>(bytes: &[u8], offset: usize)
 
 proptest! {
     #[test]
-    fn bytes_become_structures_and_back(bytes in vec(any::<u8>(), 128), offset in 0usize..16) {
+    fn bytes_become_structures_and_back(bytes in vec(any::<u8>(), 144), offset in 0usize..16) {
         round_trip::<Call>(&bytes, offset);
         round_trip::<CallResult>(&bytes, offset);
         round_trip::<ResultsHeader>(&bytes, offset);
+        round_trip::<Latency>(&bytes, offset);
         round_trip::<Reloc>(&bytes, offset);
         round_trip::<Readi>(&bytes, offset);
     }

@@ -634,6 +634,13 @@ fn structs_agree() {
             capacity,
             reserved
         }),
+        layout!(Latency {
+            nr,
+            reserved,
+            count,
+            total_ns,
+            buckets
+        }),
         layout!(Reloc { at, to }),
         layout!(Readi {
             pid,

@@ -22,12 +22,24 @@ use crate::{
         Calls,
         Index, //
     },
+    chunks::{
+        Chunk,
+        Chunks,
+        Room, //
+    },
     ended::{
         self,
         Ending,
         Next, //
     },
     registry,
+    roster::{
+        Id,
+        Place,
+        Places,
+        Roster,
+        State, //
+    },
     sched::Pool,
     session::{
         End,
@@ -39,7 +51,7 @@ use crate::{
     },
     shim,
     slots::{
-        Chunks,
+        self,
         Credentials, //
     },
     submission::{
@@ -55,24 +67,42 @@ use crate::{
 };
 
 /// A worker in its session's list.
-pub(crate) struct Entry {
+pub(crate) struct Member {
     pub(crate) worker: Arc<Worker>,
-    /// It has no call and sleeps, or is about to.
-    pub(crate) idle: bool,
-    /// Its thread was made, and its maker is done with it.
-    started: bool,
-    /// It will take no call any more, and only waits for the reaper.
-    pub(crate) leaving: bool,
     /// The call that it will issue again.
     suspended: Option<Suspended>,
+}
+
+/// Places of one allocation: few, since most sessions have few workers.
+const PLACES: usize = 16;
+
+/// Memory for the list of workers.
+type Memory = Chunks<Place<Member>, PLACES>;
+
+/// The workers of a session.
+pub(crate) type Crew = Roster<Member, Memory>;
+
+impl Places<Member> for Memory {
+    fn count(&self) -> u32 {
+        self.len() as u32
+    }
+
+    fn place(&self, id: Id) -> Option<&Place<Member>> {
+        self.get(id as usize)
+    }
+
+    fn place_mut(&mut self, id: Id) -> Option<&mut Place<Member>> {
+        self.get_mut(id as usize)
+    }
 }
 
 impl Session {
     /// The workers at this moment.
     pub(crate) fn pool(&self, inner: &Inner) -> Pool {
         Pool {
-            workers: inner.workers.len() as u32,
-            idle: inner.workers.iter().filter(|entry| entry.idle).count() as u32,
+            workers: inner.crew.workers(),
+            gone: inner.crew.gone(),
+            idle: inner.crew.idle(),
             blocked: self.blocked_counter().load(Relaxed).max(0) as u32,
             max_workers: shim::max_workers(),
             max_running: shim::online_cpus().clamp(1, 4),
@@ -86,14 +116,9 @@ impl Session {
         {
             return false;
         }
-        match inner
-            .workers
-            .iter_mut()
-            .find(|entry| entry.idle && !entry.leaving)
-        {
-            Some(entry) => {
-                entry.idle = false;
-                entry.worker.wake();
+        match inner.crew.wake() {
+            Some(member) => {
+                member.worker.wake();
                 true
             }
             None => false,
@@ -123,58 +148,13 @@ impl Session {
 
     /// Makes a worker, if one shall be made.
     fn create_worker(self: &Arc<Self>) -> Result {
-        let shall_create = |inner: &Inner| {
-            inner.state == SessionState::Open && self.pool(inner).shall_create(inner.calls.queued())
+        let Some(id) = self.reserve()? else {
+            return Ok(());
         };
-        let id = {
-            let mut inner = self.inner().lock();
-            if !shall_create(&inner) {
-                return Ok(());
-            }
-            // The new thread gets what this one has: it must be what the session began with. It
-            // may not be in an errand that went to a thread some time after its message.
-            match self.standing(&inner) {
-                Standing::Home => {}
-                Standing::OtherSurroundings => return Err(EAGAIN),
-                Standing::OtherProcess | Standing::OtherProgram => {
-                    drop(inner);
-                    self.end(End::Process);
-                    return Ok(());
-                }
-            }
-            inner.next_worker += 1;
-            inner.next_worker
-        };
-        let worker = Worker::new(id, self.clone())?;
-        {
-            let mut inner = self.inner().lock();
-            if !shall_create(&inner) {
-                return Ok(());
-            }
-            let entry = Entry {
-                worker: worker.clone(),
-                idle: false,
-                started: false,
-                leaving: false,
-                suspended: None,
-            };
-            if inner.workers.push_within_capacity(entry).is_err() {
-                return Ok(());
-            }
-        }
-        let made = worker.start();
-        let gone = {
-            let mut inner = self.inner().lock();
-            match (&made, inner.entry(id)) {
-                (Ok(()), Some(entry)) => {
-                    entry.started = true;
-                    None
-                }
-                _ => inner.take_worker(id),
-            }
-        };
-        drop(gone);
+        let made = Worker::new(id, self.clone()).and_then(|worker| self.start(id, worker));
         if made.is_err() {
+            let unused = self.inner().lock().crew.remove(id);
+            drop(unused);
             // It counted as running meanwhile: others may have left the queue to it.
             while self.wake() {}
         }
@@ -183,12 +163,75 @@ impl Session {
         made
     }
 
+    /// Reserves a place in the list for a worker, if one shall be made.
+    fn reserve(self: &Arc<Self>) -> Result<Option<Id>> {
+        loop {
+            let room = {
+                let mut inner = self.inner().lock();
+                let inner = &mut *inner;
+                if inner.state != SessionState::Open
+                    || !self.pool(inner).shall_create(inner.calls.queued())
+                {
+                    return Ok(None);
+                }
+                // The new thread gets what this one has: it must be what the session began with.
+                // It may not be in an errand that went to a thread some time after its message.
+                match self.standing(inner) {
+                    Standing::Home => {}
+                    Standing::OtherSurroundings => return Err(EAGAIN),
+                    Standing::OtherProcess | Standing::OtherProgram => break,
+                }
+                if let Some(id) = inner.crew.reserve() {
+                    return Ok(Some(id));
+                }
+                let places = inner.crew.places();
+                let needed = places.len() + PLACES;
+                (needed > places.capacity()).then(|| needed.next_power_of_two())
+            };
+            if let Some(places) = room {
+                let room = Room::new(places)?;
+                let left = self
+                    .inner()
+                    .lock()
+                    .crew
+                    .grow(|memory| memory.move_into(room));
+                drop(left);
+            }
+            let chunk = Chunk::new()?;
+            // One is left over where another thread used up the room: look again.
+            let left = self.inner().lock().crew.grow(|memory| memory.add(chunk));
+            drop(left);
+        }
+        self.end(End::Process);
+        Ok(None)
+    }
+
+    /// Enters a worker at its place and makes its thread.
+    fn start(&self, id: Id, worker: Arc<Worker>) -> Result {
+        {
+            let mut inner = self.inner().lock();
+            if inner.state != SessionState::Open {
+                return Err(ESRCH);
+            }
+            inner.crew.enter(
+                id,
+                Member {
+                    worker: worker.clone(),
+                    suspended: None,
+                },
+            );
+        }
+        worker.start()?;
+        self.inner().lock().crew.started(id);
+        Ok(())
+    }
+
     /// Where there is no worker and none can be made, no call of the queue will ever start.
     pub(crate) fn fail_without_workers(self: &Arc<Self>, err: Error) {
         let ending = Ending::not_started(-err.to_errno());
         loop {
             let mut inner = self.inner().lock();
-            if !inner.workers.is_empty() || !inner.calls.end_queued(STRIDE, ending) {
+            if inner.crew.workers() > 0 || !inner.calls.end_queued(STRIDE, ending) {
                 break;
             }
         }
@@ -221,19 +264,14 @@ impl Session {
     }
 
     /// What the worker `id` does next.
-    pub fn assign(self: &Arc<Self>, id: u32) -> Turn {
+    pub fn assign(self: &Arc<Self>, id: Id) -> Turn {
         let mut inner = self.inner().lock();
         let inner = &mut *inner;
         let open = inner.state == SessionState::Open;
-        let pool = self.pool(inner);
-        let Some(entry) = inner
-            .workers
-            .iter_mut()
-            .find(|entry| entry.worker.id() == id)
-        else {
+        let Some((state, member)) = inner.crew.get_mut(id) else {
             return Turn::Rest;
         };
-        if let Some(suspended) = entry.suspended.take() {
+        if let Some(suspended) = member.suspended.take() {
             if open && !inner.calls.is_canceled(suspended.index()) {
                 inner.calls.resume(suspended.index());
                 return Turn::Execute(suspended.into());
@@ -244,24 +282,31 @@ impl Session {
             return Turn::Signals;
         }
         if !open {
-            entry.leaving = true;
+            inner.crew.leave(id);
             self.reap_soon();
+            return Turn::Rest;
         }
-        let call = if open && (entry.idle || !pool.shall_rest()) {
-            inner.calls.start(id)
-        } else {
-            None
+        let may_work = match state {
+            State::Idle => true,
+            State::Working => !self.pool(inner).shall_rest(),
+            State::Free | State::Leaving | State::Stopping => return Turn::Rest,
         };
-        entry.idle = call.is_none();
-        call.map_or(Turn::Rest, |call| Turn::Execute(call.into()))
+        match may_work.then(|| inner.calls.start(id)).flatten() {
+            Some(call) => {
+                inner.crew.work(id);
+                Turn::Execute(call.into())
+            }
+            None => {
+                inner.crew.rest(id);
+                Turn::Rest
+            }
+        }
     }
 
     /// The worker `id` was killed: it calls nothing of ours any more.
-    pub fn killed(self: &Arc<Self>, id: u32) {
+    pub fn killed(self: &Arc<Self>, id: Id) {
         self.end(End::Process);
-        if let Some(entry) = self.inner().lock().entry(id) {
-            entry.leaving = true;
-        }
+        self.inner().lock().crew.leave(id);
         self.reap_soon();
     }
 
@@ -288,11 +333,11 @@ impl Session {
     }
 
     /// A running call was interrupted; the worker `id` will issue it again.
-    pub fn suspend(self: &Arc<Self>, id: u32, suspended: Suspended) {
+    pub fn suspend(self: &Arc<Self>, id: Id, suspended: Suspended) {
         let mut inner = self.inner().lock();
         inner.calls.interrupt(suspended.index());
-        if let Some(entry) = inner.entry(id) {
-            entry.suspended = Some(suspended);
+        if let Some((_, member)) = inner.crew.get_mut(id) {
+            member.suspended = Some(suspended);
         }
     }
 
@@ -304,52 +349,39 @@ impl Session {
     /// waits for one; a worker whose call does not let go comes later, by itself.
     fn reap(self: &Arc<Self>) {
         loop {
-            let entry = {
+            let reaped = {
                 let mut inner = self.inner().lock();
-                let at = inner
-                    .workers
-                    .iter()
-                    .position(|entry| entry.leaving && entry.started);
-                let entry = at.and_then(|at| inner.workers.remove(at).ok());
-                if let Some(suspended) = entry.as_ref().and_then(|entry| entry.suspended.as_ref()) {
-                    finish_suspended(&mut inner.calls, suspended);
-                }
-                entry
+                let inner = &mut *inner;
+                inner.crew.reap().map(|(id, member)| {
+                    if let Some(suspended) = member.suspended.take() {
+                        finish_suspended(&mut inner.calls, &suspended);
+                    }
+                    (id, member.worker.clone())
+                })
             };
-            // Nobody finds it any more: its thread may be freed.
-            let Some(entry) = entry else { break };
-            entry.worker.stop();
-            drop(entry);
+            // Nobody wakes or interrupts it any more: its thread may be freed.
+            let Some((id, worker)) = reaped else { break };
+            worker.stop();
+            let member = self.inner().lock().crew.remove(id);
+            drop(member);
             self.discard();
             self.flush_soon();
         }
         let last = {
             let mut inner = self.inner().lock();
-            if inner.state != SessionState::Closed || !inner.workers.is_empty() {
+            let Some(memory) = inner.crew.vacate() else {
                 return;
-            }
-            let workers = core::mem::replace(&mut inner.workers, KVVec::new());
-            (inner.sock.take(), inner.mm.take(), workers)
+            };
+            let closed = inner.state == SessionState::Closed;
+            let last = closed.then(|| (inner.sock.take(), inner.mm.take()));
+            (last, memory)
         };
+        let closed = last.0.is_some();
         // The socket's receive queue holds the session, so this must not wait for the end of it.
         drop(last);
-        registry::remove(self.id());
-    }
-}
-
-impl Inner {
-    fn entry(&mut self, id: u32) -> Option<&mut Entry> {
-        self.workers
-            .iter_mut()
-            .find(|entry| entry.worker.id() == id)
-    }
-
-    fn take_worker(&mut self, id: u32) -> Option<Entry> {
-        let at = self
-            .workers
-            .iter()
-            .position(|entry| entry.worker.id() == id)?;
-        self.workers.remove(at).ok()
+        if closed {
+            registry::remove(self.id());
+        }
     }
 }
 
@@ -370,7 +402,7 @@ impl WorkItem<RETRY> for Session {
 }
 
 /// A call that was interrupted, and will not be issued again after all.
-fn finish_suspended(calls: &mut Calls<Credentials, Chunks>, suspended: &Suspended) {
+fn finish_suspended(calls: &mut Calls<Credentials, slots::Chunks>, suspended: &Suspended) {
     if let Next::Complete(ending) = ended::after(suspended.interrupted_with(), true) {
         calls.finish(suspended.index(), ending);
     }

@@ -9,7 +9,7 @@
 //! | `family.rs` | the generic-netlink commands: checks, replies, dumps |
 //! | `session.rs` | a socket that submits and its process: beginning, rights, end |
 //! | `submission.rs` | a message on its way through its sender's task work into the queue |
-//! | `slots.rs` | memory for calls |
+//! | `slots.rs`, `chunks.rs` | memory for calls, memory for tables |
 //! | `crew.rs` | the workers of a session |
 //! | `worker.rs` | a thread of the process that executes calls |
 //! | `delivery.rs` | completions on their way into the receive buffer |
@@ -21,8 +21,8 @@
 //! | `shim.rs`, `shim.c`, `shim.h` | what Rust cannot reach |
 //!
 //! The rest knows no kernel types and is tested on the host (`pure.rs`): `parse`, `policy`,
-//! `calls` (the life of a call, after `docs/lifecycle.md`), `ended`, `sched`, `owner`, `gate`,
-//! `reject`, `text`.
+//! `calls` (the life of a call, after `docs/lifecycle.md`), `roster` (the list of workers), `ended`,
+//! `sched`, `owner`, `gate`, `reject`, `text`.
 
 use kernel::{
     prelude::*,
@@ -33,6 +33,7 @@ use kernel::{
 };
 
 pub mod calls;
+pub mod chunks;
 pub mod classic;
 pub mod crew;
 pub mod delivery;
@@ -45,6 +46,7 @@ pub mod parse;
 pub mod policy;
 pub mod registry;
 pub mod reject;
+pub mod roster;
 pub mod sched;
 pub mod sender;
 pub mod session;

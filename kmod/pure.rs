@@ -13,6 +13,7 @@ pub mod owner;
 pub mod parse;
 pub mod policy;
 pub mod reject;
+pub mod roster;
 pub mod sched;
 pub mod text;
 

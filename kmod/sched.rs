@@ -9,8 +9,10 @@
 /// The workers of a session at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pool {
-    /// Workers that exist, those that are being made included.
+    /// Workers that exist, those that are being made and those that leave included.
     pub workers: u32,
+    /// Workers that leave.
+    pub gone: u32,
     /// Workers without a call.
     pub idle: u32,
     /// Workers that sleep inside a call.
@@ -25,6 +27,7 @@ impl Pool {
     /// Workers that run or are about to.
     pub fn running(&self) -> u32 {
         self.workers
+            .saturating_sub(self.gone)
             .saturating_sub(self.idle)
             .saturating_sub(self.blocked)
     }
@@ -82,6 +85,7 @@ mod tests {
                 let count = |state| workers.iter().filter(|worker| **worker == state).count() as u32;
                 let pool = Pool {
                     workers: workers.len() as u32,
+                    gone: 0,
                     idle: count(Worker::Idle),
                     blocked: count(Worker::Blocked),
                     max_workers,
@@ -111,6 +115,7 @@ mod tests {
     fn saturation_means_that_all_up_to_the_cap_are_blocked() {
         let pool = Pool {
             workers: 4,
+            gone: 0,
             idle: 0,
             blocked: 4,
             max_workers: 4,

@@ -37,8 +37,8 @@ use crate::{
         Totals,
         Which, //
     },
-    classic,
-    crew::Entry,
+    chunks, classic,
+    crew::Crew,
     delivery::SHORTEST,
     ended::Ending,
     family,
@@ -53,10 +53,7 @@ use crate::{
         self,
         Surroundings, //
     },
-    shim::{
-        self,
-        Process, //
-    },
+    shim::Process,
     slots::{
         Chunks,
         Credentials, //
@@ -104,9 +101,7 @@ pub(crate) enum Standing {
 pub(crate) struct Inner {
     pub(crate) state: SessionState,
     pub(crate) calls: Calls<Credentials, Chunks>,
-    /// Given back by the reaper, since freeing it may sleep.
-    pub(crate) workers: KVVec<Entry>,
-    pub(crate) next_worker: u32,
+    pub(crate) crew: Crew,
     /// The address space at the beginning, kept for comparison, so that no other can take its
     /// address. Given back by the reaper: the last reference must not go in interrupt context.
     pub(crate) mm: Option<ARef<Mm>>,
@@ -284,14 +279,12 @@ impl Session {
         for (to, from) in comm[..15].iter_mut().zip(name) {
             *to = from as u8;
         }
-        let workers = KVVec::with_capacity(shim::max_workers() as usize, GFP_KERNEL_ACCOUNT)?;
         // SAFETY: By the caller's promise.
         let (sock, portid) = unsafe { (Sock::of_sender(skb), socket::portid(skb)) };
         let inner = Inner {
             state: SessionState::Open,
             calls: Calls::new(Chunks::new()),
-            workers,
-            next_worker: 0,
+            crew: Crew::new(chunks::Chunks::new()),
             mm: Some(ARef::from(mm)),
             surroundings: Surroundings::current(),
             sock,
@@ -476,6 +469,27 @@ impl Session {
         }
     }
 
+    /// Lets every worker know that the session has ended: calls that run are interrupted, and
+    /// workers that rest are woken, so that each comes to ask for its next call, and leaves. One
+    /// that is made meanwhile finds out by itself.
+    fn dismiss(&self) {
+        let mut from = 0;
+        loop {
+            let inner = self.inner.lock();
+            if from as usize >= inner.crew.places().len() {
+                break;
+            }
+            for (member, idle) in inner.crew.active(from, STRIDE) {
+                if idle {
+                    member.worker.wake();
+                } else {
+                    member.worker.interrupt();
+                }
+            }
+            from += STRIDE;
+        }
+    }
+
     /// Ends the session. Never sleeps.
     pub fn end(self: &Arc<Self>, end: End) {
         {
@@ -489,8 +503,8 @@ impl Session {
                 (End::Process, SessionState::Ended | SessionState::Closed)
                 | (End::Socket, SessionState::Closed) => return,
             }
-            inner.dismiss_all();
         }
+        self.dismiss();
         let ending = Ending::not_started(errno::ESRCH);
         while self.inner.lock().calls.end_queued(STRIDE, ending) {}
         self.discard();
@@ -502,24 +516,12 @@ impl Session {
 impl Inner {
     /// Cancels running calls among [`STRIDE`] slots and interrupts their workers.
     fn cancel_running(&mut self, which: Which, from: Index) -> u32 {
-        let workers = &self.workers;
+        let crew = &self.crew;
         self.calls.cancel_running(which, from, STRIDE, |id| {
-            if let Some(entry) = workers.iter().find(|entry| entry.worker.id() == id) {
-                entry.worker.interrupt();
+            if let Some(member) = crew.get(id) {
+                member.worker.interrupt();
             }
         })
-    }
-
-    /// Lets every worker know that the session has ended: calls that run are interrupted, and
-    /// workers that rest are woken, so that each comes to ask for its next call, and leaves.
-    fn dismiss_all(&self) {
-        for entry in self.workers.iter().filter(|entry| !entry.leaving) {
-            if entry.idle {
-                entry.worker.wake();
-            } else {
-                entry.worker.interrupt();
-            }
-        }
     }
 }
 

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: GPL-2.0-only
+
+//! Kernel memory for tables that grow: chunks, so that growing moves nothing.
+//!
+//! Everything here is allocated outside of the lock that protects the table, handed in, and what
+//! is left over is handed out again, since neither may happen under a spinlock.
+
+use core::ops::{
+    Index,
+    IndexMut, //
+};
+
+use kernel::prelude::*;
+
+/// A table in chunks of `N` elements.
+pub struct Chunks<T, const N: usize>(KVec<KVec<T>>);
+
+impl<T, const N: usize> Chunks<T, N> {
+    const FITS_A_PAGE: () = assert!(N * size_of::<T>() <= 4096);
+
+    /// No elements.
+    pub const fn new() -> Self {
+        Self(KVec::new())
+    }
+
+    /// How many elements there are.
+    pub fn len(&self) -> usize {
+        self.0.len() * N
+    }
+
+    /// How many elements there is room for.
+    pub fn capacity(&self) -> usize {
+        self.0.capacity() * N
+    }
+
+    /// The element of this number, where there is one.
+    pub fn get(&self, index: usize) -> Option<&T> {
+        self.0.get(index / N)?.get(index % N)
+    }
+
+    /// The element of this number, to change it.
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
+        self.0.get_mut(index / N)?.get_mut(index % N)
+    }
+
+    /// Adds a chunk. What does not fit comes back.
+    pub fn add(&mut self, chunk: Chunk<T, N>) -> Option<Chunk<T, N>> {
+        let left = self.0.push_within_capacity(chunk.0).err()?;
+        Some(Chunk(left.0))
+    }
+
+    /// Moves the chunks into `larger`, unless that has no more room than there is; gives back
+    /// what is left over. The elements themselves stay where they are.
+    pub fn move_into(&mut self, larger: Room<T, N>) -> Room<T, N> {
+        let mut larger = larger.0;
+        if larger.capacity() <= self.0.capacity() {
+            return Room(larger);
+        }
+        for chunk in self.0.drain_all() {
+            // Cannot fail: the new one is the larger.
+            let _ = larger.push_within_capacity(chunk);
+        }
+        Room(core::mem::replace(&mut self.0, larger))
+    }
+}
+
+impl<T, const N: usize> Default for Chunks<T, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<T, const N: usize> Index<usize> for Chunks<T, N> {
+    type Output = T;
+
+    fn index(&self, index: usize) -> &T {
+        &self.0[index / N][index % N]
+    }
+}
+
+impl<T, const N: usize> IndexMut<usize> for Chunks<T, N> {
+    fn index_mut(&mut self, index: usize) -> &mut T {
+        &mut self.0[index / N][index % N]
+    }
+}
+
+/// Room for chunks.
+pub struct Room<T, const N: usize>(KVec<KVec<T>>);
+
+impl<T, const N: usize> Room<T, N> {
+    /// Allocates room for `count` elements.
+    pub fn new(count: usize) -> Result<Self> {
+        let chunks = count.div_ceil(N);
+        Ok(Self(KVec::with_capacity(chunks, GFP_KERNEL_ACCOUNT)?))
+    }
+}
+
+/// `N` unused elements, charged to the memory cgroup of the thread that made them.
+pub struct Chunk<T, const N: usize>(KVec<T>);
+
+impl<T: Default, const N: usize> Chunk<T, N> {
+    /// Allocates one.
+    pub fn new() -> Result<Self> {
+        let () = Chunks::<T, N>::FITS_A_PAGE;
+        let mut elements = KVec::with_capacity(N, GFP_KERNEL_ACCOUNT)?;
+        for _ in 0..N {
+            elements.push(T::default(), GFP_KERNEL_ACCOUNT)?;
+        }
+        Ok(Self(elements))
+    }
+}

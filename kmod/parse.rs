@@ -1,16 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! The attributes of a SUBMIT message.
+//! SUBMIT: from bytes to calls.
 //!
-//! Works on the bytes of the message alone. The kernel's own attribute policy ran before and
-//! bounds each attribute; this is where the calls inside them are checked, each one before any is
-//! accepted.
+//! A message is looked at once, where it lies. Most calls use nothing but a number and arguments:
+//! one test tells them from the rest, and what a rejection costs is paid by who is rejected.
 
 use core::{
     mem::size_of,
     num::NonZeroUsize, //
 };
-
 use zerocopy::FromBytes;
 
 use crate::{
@@ -22,6 +20,7 @@ use crate::{
     wire::{
         flag,
         submit,
+        ArgKind,
         Call,
         Verdict,
         ARG_KIND_BITS, //
@@ -36,15 +35,66 @@ const TYPE_MASK: u16 = 0x3fff;
 /// Largest accepted CALL_SIZE; a call of a later version is not larger than a page.
 const MAX_CALL_SIZE: usize = 4096;
 
-/// Call flags that this module carries out.
-pub const CALL_FLAGS: u32 = 0;
-/// Argument kinds that this module carries out: plain values.
-pub const ARG_KINDS: u32 = 1;
-/// SUBMIT attributes that this module carries out.
-pub const SUBMIT_ATTRS: u64 = 1 << submit::CALL_SIZE | 1 << submit::CALLS | 1 << submit::PAD;
+/// How many calls back a RESULT or LOAD argument may refer.
+pub const REACH: usize = 1024;
 
 /// Size of a call as this module knows it.
 const CALL: usize = size_of::<Call>();
+
+/// What of the wire format a module carries out.
+#[derive(Clone, Copy)]
+struct Features {
+    /// Call flags.
+    flags: u32,
+    /// Bit `k` is set where argument kind `k` works.
+    kinds: u32,
+    /// Bit `n` is set where SUBMIT attribute `n` works.
+    attrs: u64,
+    /// Whether calls may have a time limit.
+    timeouts: bool,
+}
+
+/// What this module carries out. Anything else is rejected with -EOPNOTSUPP.
+const FEATURES: Features = Features {
+    flags: 0,
+    kinds: 1 << ArgKind::Value as u32,
+    attrs: 1 << submit::CALL_SIZE | 1 << submit::CALLS | 1 << submit::PAD,
+    timeouts: false,
+};
+
+/// Call flags that this module carries out.
+pub const CALL_FLAGS: u32 = FEATURES.flags;
+/// Argument kinds that this module carries out.
+pub const ARG_KINDS: u32 = FEATURES.kinds;
+/// SUBMIT attributes that this module carries out.
+pub const SUBMIT_ATTRS: u64 = FEATURES.attrs;
+
+/// The kind of argument `arg`, as its number on the wire.
+pub const fn arg_kind(arg_kinds: u32, arg: usize) -> u32 {
+    arg_kinds >> (arg as u32 * ARG_KIND_BITS) & ((1 << ARG_KIND_BITS) - 1)
+}
+
+/// A LOAD argument, taken apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Load {
+    /// The call whose output it reads, by its place in the message.
+    pub call: usize,
+    /// Bytes to read.
+    pub width: u32,
+    /// Where in the output they lie.
+    pub offset: u32,
+}
+
+impl Load {
+    /// Takes the value of an argument of kind [`ArgKind::Load`] apart.
+    pub const fn of(arg: u64) -> Self {
+        Self {
+            call: (arg & 0xff_ffff) as usize,
+            width: (arg >> 24 & 0xff) as u32,
+            offset: (arg >> 32) as u32,
+        }
+    }
+}
 
 /// One attribute: where it starts, its type without flags, its payload.
 struct Attr<'a> {
@@ -54,9 +104,16 @@ struct Attr<'a> {
 }
 
 /// The attributes of a message, in order.
+#[derive(Clone)]
 struct Attrs<'a> {
     bytes: &'a [u8],
     at: usize,
+}
+
+impl<'a> Attrs<'a> {
+    fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
 }
 
 impl<'a> Iterator for Attrs<'a> {
@@ -79,9 +136,136 @@ impl<'a> Iterator for Attrs<'a> {
     }
 }
 
-/// The first `N` bytes, or `None` where the slice is of another length.
-fn exactly<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
-    bytes.try_into().ok()
+/// The entries of the CALLS attributes among `attrs`, each `call_size` bytes.
+fn entries(attrs: &[u8], call_size: NonZeroUsize) -> impl Iterator<Item = &[u8]> {
+    Attrs::new(attrs)
+        .filter(|attr| attr.kind == submit::CALLS)
+        .flat_map(move |attr| attr.payload.chunks_exact(call_size.get()))
+}
+
+/// The first bytes of an entry, those that this module knows.
+type Entry = [u8; CALL];
+
+/// Eight bytes of an entry.
+#[inline(always)]
+fn word(entry: &Entry, at: usize) -> u64 {
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&entry[at..at + 8]);
+    u64::from_ne_bytes(bytes)
+}
+
+/// `nr` in the lower half, `flags` in the upper.
+const NR_AND_FLAGS: usize = core::mem::offset_of!(Call, nr);
+/// `arg_kinds` and `reserved`.
+const KINDS_AND_RESERVED: usize = core::mem::offset_of!(Call, arg_kinds);
+const TIMEOUT: usize = core::mem::offset_of!(Call, timeout_ns);
+
+const _: () = {
+    // On x86-64 the field that comes first is the lower half.
+    assert!(cfg!(target_endian = "little"));
+    assert!(core::mem::offset_of!(Call, flags) == NR_AND_FLAGS + 4);
+    assert!(core::mem::offset_of!(Call, reserved) == KINDS_AND_RESERVED + 4);
+};
+
+/// What a message says about itself besides its calls.
+struct Head {
+    call_size: NonZeroUsize,
+    /// Value of RESULTS_PTR, and where the attribute lies.
+    results: Option<(u64, usize)>,
+}
+
+impl Head {
+    #[inline(always)]
+    fn read(attrs: &[u8], features: Features) -> Result<Self, Rejection> {
+        let mut call_size = None;
+        let mut results = None;
+        for attr in Attrs::new(attrs) {
+            if attr.kind == submit::CALLS {
+                continue;
+            }
+            if attr.kind > submit::MAX || features.attrs >> attr.kind & 1 == 0 {
+                return Err(unsupported(&attr));
+            }
+            let earlier = match attr.kind {
+                submit::CALL_SIZE => call_size.replace(read_call_size(&attr)?).is_some(),
+                submit::RESULTS_PTR => results
+                    .replace((read_results_ptr(&attr)?, attr.at))
+                    .is_some(),
+                _ => false,
+            };
+            if earlier {
+                return Err(twice(&attr));
+            }
+        }
+        match call_size {
+            Some(call_size) => Ok(Self { call_size, results }),
+            None => Err(reject!(EINVAL, "CALL_SIZE: missing")),
+        }
+    }
+}
+
+#[inline]
+fn read_call_size(attr: &Attr<'_>) -> Result<NonZeroUsize, Rejection> {
+    let Ok(bytes) = attr.payload.try_into() else {
+        return Err(reject!(EINVAL, at attr.at, "CALL_SIZE: not a u32"));
+    };
+    let size = u32::from_ne_bytes(bytes) as usize;
+    match NonZeroUsize::new(size) {
+        Some(size) if (CALL..=MAX_CALL_SIZE).contains(&size.get()) && size.get() % 8 == 0 => {
+            Ok(size)
+        }
+        _ => Err(reject!(
+            EINVAL,
+            at attr.at,
+            "CALL_SIZE: {size} is not a multiple of 8 from {CALL} to {MAX_CALL_SIZE}"
+        )),
+    }
+}
+
+#[inline]
+fn read_results_ptr(attr: &Attr<'_>) -> Result<u64, Rejection> {
+    let Ok(bytes) = attr.payload.try_into() else {
+        return Err(reject!(EINVAL, at attr.at, "RESULTS_PTR: not a u64"));
+    };
+    let address = u64::from_ne_bytes(bytes);
+    if address == 0 || address % 8 != 0 {
+        return Err(reject!(
+            EINVAL,
+            at attr.at,
+            "RESULTS_PTR: {address:#x} is not a multiple of 8 above 0"
+        ));
+    }
+    Ok(address)
+}
+
+/// The name of an attribute of SUBMIT.
+fn attribute(kind: u16) -> &'static str {
+    match kind {
+        submit::CALL_SIZE => "CALL_SIZE",
+        submit::DATA => "DATA",
+        submit::RELOC => "RELOC",
+        submit::TARGET_PIDFD => "TARGET_PIDFD",
+        submit::RESULTS_PTR => "RESULTS_PTR",
+        submit::DATA_PTR => "DATA_PTR",
+        submit::DATA_LEN => "DATA_LEN",
+        _ => "attribute",
+    }
+}
+
+/// An attribute that this module does not carry out.
+#[cold]
+fn unsupported(attr: &Attr<'_>) -> Rejection {
+    if attr.kind == 0 || attr.kind > submit::MAX {
+        let kind = attr.kind;
+        return reject!(EINVAL, at attr.at, "attribute {kind}: unknown in SUBMIT");
+    }
+    let name = attribute(attr.kind);
+    reject!(EOPNOTSUPP, at attr.at, "{name}: not supported by this version (FEATURES_GET)")
+}
+
+#[cold]
+fn twice(attr: &Attr<'_>) -> Rejection {
+    reject!(EINVAL, at attr.at, "{}: given twice", attribute(attr.kind))
 }
 
 /// A SUBMIT message whose every call may be accepted.
@@ -89,51 +273,54 @@ fn exactly<const N: usize>(bytes: &[u8]) -> Option<[u8; N]> {
 /// # Invariants
 ///
 /// Each CALLS attribute holds a whole number of entries of `call_size` bytes, `call_size` is at
-/// least the size of [`Call`], and `count` entries there are in all, at least one.
+/// least the size of [`Call`], and `count` entries there are in all, at least one. Each was
+/// checked: its chain, what its arguments refer to, and the verdict on it.
 pub struct Submit<'a> {
     attrs: &'a [u8],
     call_size: NonZeroUsize,
     count: usize,
+    inline: usize,
+    results_ptr: Option<u64>,
 }
 
 impl<'a> Submit<'a> {
     /// Checks the attributes of a message, given from the first attribute to the end.
     pub fn parse(attrs: &'a [u8]) -> Result<Self, Rejection> {
-        let call_size = call_size(attrs)?;
-        let mut count = 0;
-        for attr in (Attrs {
-            bytes: attrs,
-            at: 0,
-        }) {
-            match attr.kind {
-                submit::CALL_SIZE | submit::PAD => {}
-                submit::CALLS => {
-                    if attr.payload.is_empty() || attr.payload.len() % call_size != 0 {
-                        return Err(reject!(
-                            EINVAL,
-                            at attr.at,
-                            "CALLS: {} bytes are not a number of {call_size}-byte calls",
-                            attr.payload.len()
-                        ));
-                    }
-                    for entry in attr.payload.chunks_exact(call_size.get()) {
-                        check(count, entry).map_err(|rejection| Rejection {
-                            at: Some(attr.at),
-                            ..rejection
-                        })?;
-                        count += 1;
-                    }
-                }
-                kind => return Err(unsupported(attr.at, kind)),
+        Self::parse_with(attrs, FEATURES)
+    }
+
+    #[inline(always)]
+    fn parse_with(attrs: &'a [u8], features: Features) -> Result<Self, Rejection> {
+        let head = Head::read(attrs, features)?;
+        let call_size = head.call_size;
+        let mut check = Check::new(features);
+        for attr in Attrs::new(attrs).filter(|attr| attr.kind == submit::CALLS) {
+            if attr.payload.is_empty() || attr.payload.len() % call_size != 0 {
+                return Err(reject!(
+                    EINVAL,
+                    at attr.at,
+                    "CALLS: {} bytes are not a number of {call_size}-byte calls",
+                    attr.payload.len()
+                ));
+            }
+            for entry in attr.payload.chunks_exact(call_size.get()) {
+                check.next(attr.at, entry)?;
             }
         }
-        if count == 0 {
-            return Err(reject!(EINVAL, "CALLS: the message holds no call"));
+        let (count, inline) = check.end()?;
+        if let Some((_, at)) = head.results.filter(|_| inline < count) {
+            return Err(reject!(
+                EINVAL,
+                at at,
+                "RESULTS_PTR: only where every call of the message is INLINE"
+            ));
         }
         Ok(Self {
             attrs,
             call_size,
             count,
+            inline,
+            results_ptr: head.results.map(|(address, _)| address),
         })
     }
 
@@ -142,139 +329,342 @@ impl<'a> Submit<'a> {
         self.count
     }
 
+    /// How many of them are INLINE.
+    pub fn inline(&self) -> usize {
+        self.inline
+    }
+
+    /// How many of them are for workers.
+    pub fn workers(&self) -> usize {
+        self.count - self.inline
+    }
+
+    /// The address that the results are written to, a multiple of 8; only where every call is
+    /// INLINE.
+    pub fn results_ptr(&self) -> Option<u64> {
+        self.results_ptr
+    }
+
+    /// The entries as they lie in the message, in its order: each is CALL_SIZE bytes long and
+    /// begins with a [`Call`].
+    pub fn entries(&self) -> impl Iterator<Item = &'a [u8]> {
+        entries(self.attrs, self.call_size)
+    }
+
     /// The calls, in the order of the message.
     pub fn calls(&self) -> impl Iterator<Item = Call> + 'a {
-        let call_size = self.call_size;
-        Attrs {
-            bytes: self.attrs,
-            at: 0,
-        }
-        .filter(|attr| attr.kind == submit::CALLS)
-        .flat_map(move |attr| attr.payload.chunks_exact(call_size.get()))
-        .filter_map(|entry| Some(Call::read_from_prefix(entry).ok()?.0))
+        self.entries()
+            .filter_map(|entry| Some(Call::read_from_prefix(entry).ok()?.0))
     }
 }
 
 /// How many calls a message names, whether or not they may be accepted; for counting what was
 /// rejected.
 pub fn count_named(attrs: &[u8]) -> usize {
-    let Ok(call_size) = call_size(attrs) else {
+    let call_size = Attrs::new(attrs)
+        .find(|attr| attr.kind == submit::CALL_SIZE)
+        .and_then(|attr| read_call_size(&attr).ok());
+    let Some(call_size) = call_size else {
         return 0;
     };
-    Attrs {
-        bytes: attrs,
-        at: 0,
-    }
-    .filter(|attr| attr.kind == submit::CALLS)
-    .map(|attr| attr.payload.len() / call_size)
-    .sum()
+    Attrs::new(attrs)
+        .filter(|attr| attr.kind == submit::CALLS)
+        .map(|attr| attr.payload.len() / call_size)
+        .sum()
 }
 
-/// The CALL_SIZE of a message.
-fn call_size(attrs: &[u8]) -> Result<NonZeroUsize, Rejection> {
-    let mut found = None;
-    for attr in (Attrs {
-        bytes: attrs,
-        at: 0,
-    })
-    .filter(|attr| attr.kind == submit::CALL_SIZE)
-    {
-        if found.is_some() {
-            return Err(reject!(EINVAL, at attr.at, "CALL_SIZE: given twice"));
+/// What joins a call to the next one.
+const LINKS: u32 = flag::LINK | flag::HARDLINK;
+
+/// What the arguments of a call are, besides values.
+#[derive(Clone, Copy, Default)]
+struct Args {
+    /// One takes its value from an earlier call.
+    refers: bool,
+    /// One is an OUT_PTR.
+    output: bool,
+}
+
+/// The check of a message's entries, one after the other.
+struct Check {
+    features: Features,
+    /// Entries so far.
+    count: usize,
+    /// Those among them that are INLINE.
+    inline: usize,
+    /// The last entry is joined to the next one.
+    joined: bool,
+    /// That entry is INLINE, so that its chain is.
+    chain_inline: bool,
+    /// Where its chain began.
+    chain: usize,
+    /// Where its attribute lies.
+    at: usize,
+    /// Which of the last [`REACH`] calls of the chain have an output, a bit each. The bit of a
+    /// call is written when it is checked; no other is looked at.
+    outputs: [u64; REACH / 64],
+}
+
+impl Check {
+    #[inline(always)]
+    fn new(features: Features) -> Self {
+        Self {
+            features,
+            count: 0,
+            inline: 0,
+            joined: false,
+            chain_inline: false,
+            chain: 0,
+            at: 0,
+            outputs: [0; REACH / 64],
         }
-        let Some(bytes) = exactly(attr.payload) else {
-            return Err(reject!(EINVAL, at attr.at, "CALL_SIZE: not a u32"));
-        };
-        let size = u32::from_ne_bytes(bytes) as usize;
-        if !(CALL..=MAX_CALL_SIZE).contains(&size) || size % 8 != 0 {
+    }
+
+    /// Checks the next entry, of the CALLS attribute that lies at `at`: its layout, its flags, its
+    /// place in a chain, what its arguments refer to, the verdict on it.
+    #[inline(always)]
+    fn next(&mut self, at: usize, entry: &[u8]) -> Result<(), Rejection> {
+        let Some((known, beyond)) = entry.split_first_chunk::<CALL>() else {
             return Err(reject!(
                 EINVAL,
-                at attr.at,
-                "CALL_SIZE: {size} is not a multiple of 8 from {CALL} to {MAX_CALL_SIZE}"
+                at at,
+                "call {}: shorter than {CALL} bytes",
+                self.count
+            ));
+        };
+        let nr_and_flags = word(known, NR_AND_FLAGS);
+        let (nr, flags) = (nr_and_flags as u32, (nr_and_flags >> 32) as u32);
+        let inline = flags & self.features.flags & flag::INLINE;
+        let rare =
+            u64::from(flags ^ inline) | word(known, KINDS_AND_RESERVED) | word(known, TIMEOUT);
+        if rare != 0 || self.joined || !policy::is_plain(nr) || !beyond.is_empty() {
+            self.look_closer(at, known, beyond)?;
+        }
+        self.inline += usize::from(inline != 0);
+        self.count += 1;
+        Ok(())
+    }
+
+    /// After the last entry: how many there were, and how many of them INLINE.
+    #[inline(always)]
+    fn end(self) -> Result<(usize, usize), Rejection> {
+        if self.count == 0 {
+            return Err(reject!(EINVAL, "CALLS: the message holds no call"));
+        }
+        if self.joined {
+            return Err(reject!(
+                EINVAL,
+                at self.at,
+                "call {}: LINK or HARDLINK, and no call follows",
+                self.count - 1
             ));
         }
-        found = NonZeroUsize::new(size);
+        Ok((self.count, self.inline))
     }
-    found.ok_or_else(|| reject!(EINVAL, "CALL_SIZE: missing"))
-}
 
-/// An attribute that this module does not carry out.
-fn unsupported(at: usize, kind: u16) -> Rejection {
-    let name = match kind {
-        submit::DATA => "DATA",
-        submit::RELOC => "RELOC",
-        submit::TARGET_PIDFD => "TARGET_PIDFD",
-        submit::RESULTS_PTR => "RESULTS_PTR",
-        submit::DATA_PTR => "DATA_PTR",
-        submit::DATA_LEN => "DATA_LEN",
-        kind => return reject!(EINVAL, at at, "attribute {kind}: unknown in SUBMIT"),
-    };
-    reject!(EOPNOTSUPP, at at, "{name}: not supported by this version (FEATURES_GET)")
-}
+    /// Checks an entry that is more than a number and arguments.
+    #[inline(never)]
+    fn look_closer(&mut self, at: usize, known: &Entry, beyond: &[u8]) -> Result<(), Rejection> {
+        self.at = at;
+        let index = self.count;
+        let (call, _) = Call::read_from_prefix(known)
+            .map_err(|_| reject!(EINVAL, at at, "call {index}: shorter than {CALL} bytes"))?;
+        if beyond.iter().any(|byte| *byte != 0) {
+            return Err(reject!(E2BIG, at at, "call {index}: non-zero bytes beyond byte {CALL}"));
+        }
+        self.check_flags(&call)?;
+        if call.reserved != 0 {
+            return Err(reject!(EINVAL, at at, "call {index}: reserved field is not zero"));
+        }
+        if call.timeout_ns != 0 && !self.features.timeouts {
+            return Err(reject!(
+                EOPNOTSUPP,
+                at at,
+                "call {index}: timeout_ns not supported by this version (FEATURES_GET)"
+            ));
+        }
 
-/// Checks one entry: its layout, its flags, the verdict on it.
-fn check(index: usize, entry: &[u8]) -> Result<(), Rejection> {
-    let Ok((call, beyond)) = Call::read_from_prefix(entry) else {
-        return Err(reject!(EINVAL, "call {index}: shorter than {CALL} bytes"));
-    };
-    if beyond.iter().any(|byte| *byte != 0) {
-        return Err(reject!(
-            E2BIG,
-            "call {index}: non-zero bytes beyond byte {CALL}"
-        ));
+        let inline = call.flags & flag::INLINE != 0;
+        if !self.joined {
+            self.chain = index;
+            self.chain_inline = inline;
+        } else if self.chain_inline != inline {
+            return Err(reject!(
+                EINVAL,
+                at at,
+                "call {index}: its chain is INLINE in part: all of it or none"
+            ));
+        }
+        self.joined = call.flags & LINKS != 0;
+
+        let args = self.check_args(&call)?;
+        if self.joined {
+            self.set_output(index, args.output);
+        }
+        if policy::is_plain(call.nr) {
+            return Ok(());
+        }
+        // Arguments that are not known yet are judged when they are.
+        let known = (!args.refers).then_some(&call.args);
+        judge_for(inline, index, call.nr, known).map_err(|rejection| Rejection {
+            at: Some(at),
+            ..rejection
+        })
     }
-    if call.flags & !flag::KNOWN != 0 {
+
+    fn check_flags(&self, call: &Call) -> Result<(), Rejection> {
+        let (at, index) = (self.at, self.count);
         let unknown = call.flags & !flag::KNOWN;
-        return Err(reject!(EINVAL, "call {index}: unknown flags {unknown:#x}"));
+        if unknown != 0 {
+            return Err(reject!(EINVAL, at at, "call {index}: unknown flags {unknown:#x}"));
+        }
+        let flags = call.flags & !self.features.flags;
+        if flags != 0 {
+            return Err(reject!(
+                EOPNOTSUPP,
+                at at,
+                "call {index}: flags {flags:#x} not supported by this version (FEATURES_GET)"
+            ));
+        }
+        if call.flags & (flag::DRAIN | flag::INLINE) == flag::DRAIN | flag::INLINE {
+            return Err(reject!(
+                EINVAL,
+                at at,
+                "call {index}: DRAIN orders calls of workers, not INLINE ones"
+            ));
+        }
+        Ok(())
     }
-    if call.flags & !CALL_FLAGS != 0 {
-        let flags = call.flags & !CALL_FLAGS;
-        return Err(reject!(
-            EOPNOTSUPP,
-            "call {index}: flags {flags:#x} not supported by this version (FEATURES_GET)"
-        ));
+
+    /// Checks the arguments that are more than values.
+    #[inline]
+    fn check_args(&self, call: &Call) -> Result<Args, Rejection> {
+        let mut args = Args::default();
+        if call.arg_kinds == 0 {
+            return Ok(args);
+        }
+        let (at, index) = (self.at, self.count);
+        if call.arg_kinds >> (6 * ARG_KIND_BITS) != 0 {
+            return Err(reject!(
+                EINVAL,
+                at at,
+                "call {index}: upper bits of arg_kinds are not zero"
+            ));
+        }
+        for (arg, value) in call.args.iter().enumerate() {
+            let kind = arg_kind(call.arg_kinds, arg);
+            if kind == ArgKind::Value as u32 {
+                continue;
+            }
+            if kind > ArgKind::OutPtr as u32 {
+                return Err(reject!(
+                    EINVAL,
+                    at at,
+                    "call {index}: argument {arg}: unknown kind {kind} in arg_kinds"
+                ));
+            }
+            if self.features.kinds >> kind & 1 == 0 {
+                return Err(reject!(
+                    EOPNOTSUPP,
+                    at at,
+                    "call {index}: arg_kinds {:#x} not supported by this version (FEATURES_GET)",
+                    call.arg_kinds
+                ));
+            }
+            if kind == ArgKind::OutPtr as u32 {
+                if args.output {
+                    return Err(reject!(
+                        EINVAL,
+                        at at,
+                        "call {index}: argument {arg}: a second OUT_PTR"
+                    ));
+                }
+                args.output = true;
+                continue;
+            }
+            args.refers = true;
+            let load = (kind == ArgKind::Load as u32).then(|| Load::of(*value));
+            let earlier = load.map_or(*value, |load| load.call as u64);
+            if earlier < self.chain as u64 || earlier >= index as u64 {
+                return Err(reject!(
+                    EINVAL,
+                    at at,
+                    "call {index}: argument {arg}: refers to no earlier call of its chain"
+                ));
+            }
+            let earlier = earlier as usize;
+            if index - earlier > REACH {
+                return Err(reject!(
+                    EINVAL,
+                    at at,
+                    "call {index}: argument {arg}: refers more than {REACH} calls back"
+                ));
+            }
+            let Some(load) = load else { continue };
+            if !matches!(load.width, 1 | 2 | 4 | 8) {
+                return Err(reject!(
+                    EINVAL,
+                    at at,
+                    "call {index}: argument {arg}: LOAD of {} bytes, not 1, 2, 4 or 8",
+                    load.width
+                ));
+            }
+            if self.outputs[earlier % REACH / 64] >> (earlier % 64) & 1 == 0 {
+                return Err(reject!(
+                    EINVAL,
+                    at at,
+                    "call {index}: argument {arg}: LOAD from call {earlier}, without OUT_PTR"
+                ));
+            }
+        }
+        Ok(args)
     }
-    if call.reserved != 0 {
-        return Err(reject!(EINVAL, "call {index}: reserved field is not zero"));
+
+    /// Notes whether the call at `index` has an output.
+    fn set_output(&mut self, index: usize, output: bool) {
+        let word = &mut self.outputs[index % REACH / 64];
+        let bit = index % 64;
+        *word = *word & !(1 << bit) | u64::from(output) << bit;
     }
-    if call.arg_kinds >> (6 * ARG_KIND_BITS) != 0 {
-        return Err(reject!(
-            EINVAL,
-            "call {index}: upper bits of arg_kinds are not zero"
-        ));
-    }
-    if call.arg_kinds != 0 {
-        return Err(reject!(
-            EOPNOTSUPP,
-            "call {index}: arg_kinds {:#x} not supported by this version (FEATURES_GET)",
-            call.arg_kinds
-        ));
-    }
-    if call.timeout_ns != 0 {
-        return Err(reject!(
-            EOPNOTSUPP,
-            "call {index}: timeout_ns not supported by this version (FEATURES_GET)"
-        ));
-    }
-    judge(index, call.nr, &call.args)
 }
 
 /// Rejects a call that may not execute on a worker.
 pub fn judge(index: usize, nr: u32, args: &[u64; 6]) -> Result<(), Rejection> {
-    let Some(judgement) = policy::judge(nr, args) else {
+    judge_for(false, index, nr, Some(args))
+}
+
+/// Rejects a call that may not execute on a worker, or, where `inline` says so, not in its sender.
+/// `args` are `None` as long as they are not known: then only what no argument changes counts.
+fn judge_for(
+    inline: bool,
+    index: usize,
+    nr: u32,
+    args: Option<&[u64; 6]>,
+) -> Result<(), Rejection> {
+    let judgement = match args {
+        Some(args) => policy::judge(nr, args),
+        None => policy::entry(nr),
+    };
+    let Some(judgement) = judgement else {
         return Err(reject!(
             ENOSYS,
             "call {index}: no system call has the number {nr}"
         ));
     };
+    let refused = |advice| {
+        let (name, reason) = (policy::name(nr), judgement.reason.unwrap_or(""));
+        Err(reject!(
+            EOPNOTSUPP,
+            "call {index}: {name}: {reason}{advice}"
+        ))
+    };
     match judgement.verdict {
         Verdict::Both | Verdict::Differs => Ok(()),
-        Verdict::InlineOnly | Verdict::Refused => Err(reject!(
-            EOPNOTSUPP,
-            "call {index}: {}: {}",
-            policy::name(nr),
-            judgement.reason.unwrap_or("")
-        )),
+        Verdict::InlineOnly if inline => Ok(()),
+        // The reason says it.
+        Verdict::InlineOnly if policy::is_conditional(nr) => refused(""),
+        Verdict::InlineOnly => refused(": flag it INLINE"),
+        Verdict::Refused => refused(""),
     }
 }
 
@@ -297,13 +687,21 @@ mod tests {
 
     fn message(size: usize, calls: &[Call]) -> Vec<u8> {
         let mut bytes = attr(submit::CALL_SIZE, &(size as u32).to_ne_bytes());
-        let mut payload = Vec::new();
-        for call in calls {
-            payload.extend_from_slice(call.as_bytes());
-            payload.resize(payload.len() + size - CALL, 0);
+        let most = usize::from(u16::MAX) / size;
+        let mut calls = calls;
+        loop {
+            let (some, rest) = calls.split_at(calls.len().min(most));
+            let mut payload = Vec::new();
+            for call in some {
+                payload.extend_from_slice(call.as_bytes());
+                payload.resize(payload.len() + size - CALL, 0);
+            }
+            bytes.extend(attr(submit::CALLS, &payload));
+            if rest.is_empty() {
+                return bytes;
+            }
+            calls = rest;
         }
-        bytes.extend(attr(submit::CALLS, &payload));
-        bytes
     }
 
     fn getpid(user_data: u64) -> Call {
@@ -314,8 +712,49 @@ mod tests {
         }
     }
 
+    /// Everything that the wire format has a check for.
+    const ALL: Features = Features {
+        flags: flag::KNOWN,
+        kinds: 1 << ArgKind::Value as u32
+            | 1 << ArgKind::Result as u32
+            | 1 << ArgKind::Load as u32
+            | 1 << ArgKind::OutPtr as u32,
+        attrs: FEATURES.attrs | 1 << submit::RESULTS_PTR,
+        timeouts: true,
+    };
+
     fn rejected(bytes: &[u8]) -> Rejection {
         Submit::parse(bytes).err().expect("the message is rejected")
+    }
+
+    /// Checks a message as a module does that carries out everything.
+    fn check(calls: &[Call]) -> Result<(usize, usize), (i32, String)> {
+        match Submit::parse_with(&message(CALL, calls), ALL) {
+            Ok(submit) => Ok((submit.workers(), submit.inline())),
+            Err(rejection) => {
+                assert!(rejection.at >= Some(8), "{rejection:?}");
+                Err((rejection.errno, rejection.text.as_str().to_owned()))
+            }
+        }
+    }
+
+    fn flagged(flags: u32) -> Call {
+        Call { flags, ..getpid(0) }
+    }
+
+    /// A `read` with one argument that is more than a value.
+    fn with_arg(arg: usize, kind: ArgKind, value: u64, flags: u32) -> Call {
+        let mut call = Call {
+            flags,
+            arg_kinds: (kind as u32) << (arg as u32 * ARG_KIND_BITS),
+            ..Call::default()
+        };
+        call.args[arg] = value;
+        call
+    }
+
+    fn load(call: u64, width: u64, offset: u64) -> u64 {
+        call | width << 24 | offset << 32
     }
 
     #[test]
@@ -449,7 +888,311 @@ mod tests {
         }
     }
 
+    #[test]
+    fn what_is_not_carried_out_is_not_supported() {
+        let calls = [
+            flagged(flag::LINK),
+            flagged(flag::HARDLINK),
+            flagged(flag::DRAIN),
+            flagged(flag::INLINE),
+            flagged(flag::SKIP_SUCCESS),
+            with_arg(0, ArgKind::Result, 0, 0),
+            with_arg(0, ArgKind::Load, 0, 0),
+            with_arg(0, ArgKind::OutPtr, 0, 0),
+            Call {
+                timeout_ns: 1,
+                ..getpid(0)
+            },
+        ];
+        for call in calls {
+            let rejection = rejected(&message(CALL, &[getpid(1), call]));
+            let supported = call.flags & !CALL_FLAGS == 0
+                && ARG_KINDS >> arg_kind(call.arg_kinds, 0) & 1 != 0
+                && (call.timeout_ns == 0 || FEATURES.timeouts);
+            let errno = if supported {
+                errno::EINVAL
+            } else {
+                errno::EOPNOTSUPP
+            };
+            assert_eq!(rejection.errno, errno, "{call:?}");
+        }
+        for kind in [ArgKind::Data, ArgKind::Out] {
+            let call = with_arg(0, kind, 0, 0);
+            let answer = Submit::parse_with(&message(CALL, &[call]), ALL).err();
+            assert_eq!(answer.unwrap().errno, errno::EOPNOTSUPP);
+        }
+        let mut bytes = message(CALL, &[getpid(1)]);
+        bytes.extend(attr(submit::RESULTS_PTR, &[8; 8]));
+        assert_eq!(rejected(&bytes).errno, errno::EOPNOTSUPP);
+    }
+
+    #[test]
+    fn a_message_may_mix_executors_but_a_chain_may_not() {
+        let (inline, link, hard) = (flag::INLINE, flag::LINK, flag::HARDLINK);
+        let mixed = [
+            flagged(inline),
+            flagged(link),
+            flagged(0),
+            flagged(inline | hard),
+            flagged(inline),
+            flagged(0),
+        ];
+        assert_eq!(check(&mixed), Ok((3, 3)));
+        for (first, second) in [(link, inline), (inline | hard, 0)] {
+            let (errno, text) = check(&[getpid(0), flagged(first), flagged(second)]).unwrap_err();
+            assert_eq!(errno, errno::EINVAL);
+            assert!(text.starts_with("call 2: its chain"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_chain_ends_within_its_message() {
+        for flags in [flag::LINK, flag::HARDLINK, flag::LINK | flag::HARDLINK] {
+            let (errno, text) = check(&[getpid(0), flagged(flags)]).unwrap_err();
+            assert_eq!(errno, errno::EINVAL);
+            assert!(text.starts_with("call 1: LINK or HARDLINK"), "{text}");
+        }
+    }
+
+    #[test]
+    fn drain_is_not_for_inline_calls() {
+        assert_eq!(check(&[flagged(flag::DRAIN), flagged(0)]), Ok((2, 0)));
+        let (errno, text) = check(&[getpid(0), flagged(flag::DRAIN | flag::INLINE)]).unwrap_err();
+        assert_eq!(errno, errno::EINVAL);
+        assert!(text.starts_with("call 1: DRAIN"), "{text}");
+    }
+
+    #[test]
+    fn references_go_to_earlier_calls_of_the_chain() {
+        let (link, result) = (flag::LINK, ArgKind::Result);
+        let chain = [
+            getpid(0),
+            flagged(link),
+            with_arg(0, result, 1, link),
+            with_arg(5, result, 2, 0),
+        ];
+        assert_eq!(check(&chain), Ok((4, 0)));
+        // To the call before the chain, to itself, to a later one, to none.
+        for (at, to) in [
+            (2, 0),
+            (2, 2),
+            (2, 3),
+            (3, 4),
+            (3, u64::MAX),
+            (3, 1 << 32 | 1),
+        ] {
+            let mut chain = chain;
+            chain[at].args[if at == 2 { 0 } else { 5 }] = to;
+            let (errno, text) = check(&chain).unwrap_err();
+            assert_eq!(errno, errno::EINVAL, "{to}");
+            assert!(text.starts_with(&format!("call {at}: argument")), "{text}");
+        }
+        // A reference needs a chain.
+        let (errno, _) = check(&[getpid(0), with_arg(0, result, 0, 0)]).unwrap_err();
+        assert_eq!(errno, errno::EINVAL);
+    }
+
+    #[test]
+    fn references_reach_a_thousand_calls_back() {
+        let mut chain = vec![with_arg(1, ArgKind::OutPtr, 0x1000, flag::LINK)];
+        chain.resize(REACH, flagged(flag::LINK));
+        for kind in [ArgKind::Result, ArgKind::Load] {
+            chain.truncate(REACH);
+            chain.push(with_arg(0, kind, load(0, 8, 0), 0));
+            if kind == ArgKind::Result {
+                chain[REACH].args[0] = 0;
+            }
+            assert_eq!(check(&chain), Ok((REACH + 1, 0)));
+            chain.insert(REACH, flagged(flag::LINK));
+            let (errno, text) = check(&chain).unwrap_err();
+            assert_eq!(errno, errno::EINVAL);
+            assert!(text.contains("1024 calls back"), "{text}");
+        }
+    }
+
+    #[test]
+    fn loads_read_outputs() {
+        let (link, out) = (flag::LINK, ArgKind::OutPtr);
+        let chain = |width, from| {
+            [
+                with_arg(1, out, 0x1000, link),
+                flagged(link),
+                with_arg(2, ArgKind::Load, load(from, width, 48), 0),
+            ]
+        };
+        for width in [1, 2, 4, 8] {
+            assert_eq!(check(&chain(width, 0)), Ok((3, 0)));
+        }
+        for width in [0, 3, 16, 255] {
+            let (errno, text) = check(&chain(width, 0)).unwrap_err();
+            assert_eq!(errno, errno::EINVAL);
+            assert!(text.contains("LOAD of"), "{text}");
+        }
+        let (errno, text) = check(&chain(8, 1)).unwrap_err();
+        assert_eq!(errno, errno::EINVAL);
+        assert!(text.contains("LOAD from call 1"), "{text}");
+        // The output of a call in an earlier chain does not count.
+        let mut two = vec![with_arg(1, out, 0x1000, link)];
+        two.resize(REACH, flagged(link));
+        two[REACH - 1].flags = 0;
+        two.push(flagged(link));
+        two.push(with_arg(2, ArgKind::Load, load(REACH as u64, 8, 0), 0));
+        assert!(check(&two).unwrap_err().1.contains("without OUT_PTR"));
+        let load_parts = Load::of(load(7, 4, 48));
+        assert_eq!(
+            (load_parts.call, load_parts.width, load_parts.offset),
+            (7, 4, 48)
+        );
+    }
+
+    #[test]
+    fn a_call_has_one_output_at_most() {
+        let mut call = with_arg(1, ArgKind::OutPtr, 0x1000, 0);
+        assert_eq!(check(&[call]), Ok((1, 0)));
+        call.arg_kinds |= (ArgKind::OutPtr as u32) << (4 * ARG_KIND_BITS);
+        let (errno, text) = check(&[call]).unwrap_err();
+        assert_eq!(errno, errno::EINVAL);
+        assert!(text.contains("argument 4: a second OUT_PTR"), "{text}");
+    }
+
+    #[test]
+    fn the_verdict_depends_on_the_executor() {
+        // execve: only INLINE; rt_sigreturn: not at all.
+        let (execve, rt_sigreturn) = (59, 15);
+        let call = |nr, flags| Call {
+            nr,
+            flags,
+            ..Call::default()
+        };
+        assert_eq!(check(&[call(execve, flag::INLINE)]), Ok((0, 1)));
+        let (errno, text) = check(&[call(execve, 0)]).unwrap_err();
+        assert_eq!(errno, errno::EOPNOTSUPP);
+        assert!(text.ends_with(": flag it INLINE"), "{text}");
+        for flags in [0, flag::INLINE] {
+            let (errno, text) = check(&[call(rt_sigreturn, flags)]).unwrap_err();
+            assert_eq!(errno, errno::EOPNOTSUPP);
+            assert!(text.contains("registers"), "{text}");
+        }
+        // sched_getaffinity of the thread itself.
+        let (errno, text) = check(&[call(204, 0)]).unwrap_err();
+        assert_eq!(errno, errno::EOPNOTSUPP);
+        assert!(text.contains("only INLINE for id 0"), "{text}");
+        // With an id that is not known yet.
+        let later = Call {
+            nr: 204,
+            ..with_arg(0, ArgKind::Result, 0, 0)
+        };
+        assert_eq!(check(&[flagged(flag::LINK), later]), Ok((2, 0)));
+        let later = Call {
+            nr: execve,
+            ..later
+        };
+        assert!(check(&[flagged(flag::LINK), later]).is_err());
+    }
+
+    #[test]
+    fn results_go_to_memory_only_where_no_worker_writes() {
+        let parse = |flags: &[u32], pointers: &[&[u8]]| {
+            let calls: Vec<Call> = flags.iter().map(|flags| flagged(*flags)).collect();
+            let mut bytes = message(CALL, &calls);
+            let at = bytes.len();
+            for pointer in pointers {
+                bytes.extend(attr(submit::RESULTS_PTR, pointer));
+            }
+            match Submit::parse_with(&bytes, ALL) {
+                Ok(submit) => Ok(submit.results_ptr()),
+                Err(rejection) => {
+                    assert!(rejection.at >= Some(at), "{rejection:?}");
+                    assert!(rejection.text.as_str().starts_with("RESULTS_PTR: "));
+                    Err(rejection.errno)
+                }
+            }
+        };
+        let (inline, good) = (flag::INLINE, 0x7000_u64.to_ne_bytes());
+        assert_eq!(parse(&[0, inline], &[]), Ok(None));
+        assert_eq!(parse(&[inline, inline], &[&good]), Ok(Some(0x7000)));
+        assert_eq!(parse(&[inline, 0], &[&good]), Err(errno::EINVAL));
+        assert_eq!(parse(&[inline], &[&good, &good]), Err(errno::EINVAL));
+        for bad in [0, 4, 0x7001_u64] {
+            assert_eq!(parse(&[inline], &[&bad.to_ne_bytes()]), Err(errno::EINVAL));
+        }
+        assert_eq!(parse(&[inline], &[&[8; 4]]), Err(errno::EINVAL));
+    }
+
+    /// What [`Check`] accepts, said in another way.
+    fn is_right(calls: &[Call]) -> bool {
+        let links = |call: &Call| call.flags & LINKS != 0;
+        let chain_of = |at: usize| {
+            let start = calls[..at].iter().rposition(|call| !links(call));
+            start.map_or(0, |start| start + 1)
+        };
+        let has_output = |call: &Call| (0..6).any(|arg| arg_kind(call.arg_kinds, arg) == 5);
+        let fits = |at: usize, arg: usize| {
+            let value = calls[at].args[arg];
+            let within = |to: usize| to >= chain_of(at) && to < at;
+            match arg_kind(calls[at].arg_kinds, arg) {
+                0 | 5 => true,
+                3 => value < at as u64 && within(value as usize),
+                4 => {
+                    let load = Load::of(value);
+                    within(load.call)
+                        && has_output(&calls[load.call])
+                        && [1, 2, 4, 8].contains(&load.width)
+                }
+                _ => false,
+            }
+        };
+        let is_inline = |at: usize| calls[at].flags & flag::INLINE != 0;
+        !calls.last().is_some_and(links)
+            && (0..calls.len()).all(|at| {
+                let outputs = (0..6).filter(|arg| arg_kind(calls[at].arg_kinds, *arg) == 5);
+                is_inline(at) == is_inline(chain_of(at))
+                    && !(is_inline(at) && calls[at].flags & flag::DRAIN != 0)
+                    && outputs.count() <= 1
+                    && (0..6).all(|arg| fits(at, arg))
+            })
+    }
+
+    fn any_call(most: u64) -> impl Strategy<Value = Call> {
+        let flags = prop_oneof![
+            3 => Just(flag::LINK),
+            1 => Just(0),
+            1 => Just(flag::HARDLINK),
+            1 => Just(flag::LINK | flag::DRAIN),
+            1 => Just(flag::LINK | flag::INLINE),
+        ];
+        let arg = prop_oneof![
+            6 => Just((0_u32, 0_u64)),
+            2 => (0..most).prop_map(|to| (3, to)),
+            2 => (0..most, 0..4_u32).prop_map(|(to, width)| (4, load(to, 1 << width, 8))),
+            2 => Just((5, 0x1000)),
+        ];
+        (flags, prop::collection::vec(arg, 6)).prop_map(|(flags, args)| {
+            let mut call = Call {
+                flags,
+                ..Call::default()
+            };
+            for (at, (kind, value)) in args.into_iter().enumerate() {
+                call.arg_kinds |= kind << (at as u32 * ARG_KIND_BITS);
+                call.args[at] = value;
+            }
+            call
+        })
+    }
+
     proptest! {
+        #[test]
+        fn chains_are_accepted_exactly_where_they_are_right(
+            calls in prop::collection::vec(any_call(5), 1..5),
+            end in any::<bool>(),
+        ) {
+            let mut calls = calls;
+            if let (true, Some(last)) = (end, calls.last_mut()) {
+                last.flags &= !LINKS;
+            }
+            prop_assert_eq!(check(&calls).is_ok(), is_right(&calls), "{:?}", calls);
+        }
+
         #[test]
         fn any_bytes_are_parsed_or_rejected(bytes in prop::collection::vec(any::<u8>(), 0..512)) {
             if let Ok(submit) = Submit::parse(&bytes) {

@@ -61,19 +61,22 @@ const fn equal(a: &[u8], b: &[u8]) -> bool {
     true
 }
 
+/// How the reason of a rule begins that holds only for some arguments.
+pub const CONDITIONAL: &str = "only INLINE ";
+
 const REGISTERS: &str = "works on the thread's own saved registers";
 const CHILD: &str = "the child would be a copy of the worker";
-const PROGRAM: &str = "would replace or end the worker, not the caller";
+const PROGRAM: &str = "would replace or end the worker";
 const ENDS: &str = "may end the thread that makes it";
 const SIGNALS: &str = "signal state belongs to the thread";
 const SIGNAL_MASK: &str = "only INLINE with a mask: it would open the worker's";
-const USER_MEMORY: &str = "the worker's exit would write user memory";
+const USER_MEMORY: &str = "the thread's exit would write it";
 const CPU_STATE: &str = "CPU state belongs to the thread";
-const CREDENTIALS: &str = "only the worker's credentials would change";
+const CREDENTIALS: &str = "credentials are per thread";
 const NAMESPACES: &str = "only the worker would move";
 const PER_THREAD: &str = "mostly per-thread state";
 const SELF: &str = "only INLINE for id 0: that is the worker";
-const TIED: &str = "tied to the thread or undone at its exit";
+const TIED: &str = "tied to the thread or its exit";
 const PRIORITY_INHERITANCE: &str = "only INLINE for PI: the thread is the owner";
 const UNSHARE: &str = "only INLINE to unshare: the worker would";
 const VIRTUAL_CPU: &str = "only INLINE for a virtual CPU: its registers";
@@ -243,6 +246,15 @@ fn is_known(number: u32) -> bool {
         .is_some_and(|entry| *entry != UNKNOWN)
 }
 
+/// Whether this number is in the table and has no rule: it executes everywhere, whatever its
+/// arguments.
+#[inline(always)]
+pub fn is_plain(number: u32) -> bool {
+    BY_NUMBER
+        .get(number as usize)
+        .is_some_and(|entry| *entry == PLAIN)
+}
+
 /// Whether the entry for this number depends on the arguments.
 pub fn is_conditional(number: u32) -> bool {
     rule(number).is_some_and(|rule| rule.when.is_some())
@@ -323,16 +335,22 @@ mod tests {
         for (syscall, judgement) in table() {
             let plain = judgement.verdict == Verdict::Both && !is_conditional(syscall.nr);
             assert_eq!(judgement.reason.is_none(), plain, "{}", syscall.name);
+            let reason = judgement.reason.unwrap_or("");
+            let advice = match judgement.verdict {
+                Verdict::InlineOnly if !is_conditional(syscall.nr) => ": flag it INLINE",
+                _ => "",
+            };
             let text = crate::text::Text::format(format_args!(
-                "call 65535: {}: {}",
-                syscall.name,
-                judgement.reason.unwrap_or("")
+                "call 65535: {}: {reason}{advice}",
+                syscall.name
             ));
             assert!(
                 text.as_str().len() < crate::text::MAX_LEN,
                 "{}",
                 syscall.name
             );
+            let only_some = reason.starts_with(CONDITIONAL);
+            assert!(!only_some || is_conditional(syscall.nr), "{}", syscall.name);
         }
     }
 

@@ -20,6 +20,8 @@ pub struct Text {
 
 impl Text {
     /// Formats `args`.
+    #[cold]
+    #[inline(never)]
     pub fn format(args: fmt::Arguments<'_>) -> Self {
         let mut text = Self {
             bytes: [0; MAX_LEN],

@@ -16,6 +16,7 @@ pub struct Errno(i32);
 impl Errno {
     pub(crate) const NOENT: Self = Self(nix::errno::Errno::ENOENT as i32);
     pub(crate) const INTR: Self = Self(nix::errno::Errno::EINTR as i32);
+    pub(crate) const AGAIN: Self = Self(nix::errno::Errno::EAGAIN as i32);
     pub(crate) const BUSY: Self = Self(nix::errno::Errno::EBUSY as i32);
     pub(crate) const NOBUFS: Self = Self(nix::errno::Errno::ENOBUFS as i32);
 

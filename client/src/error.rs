@@ -70,6 +70,11 @@ pub enum Error {
         limit: usize,
     },
 
+    /// This is the child process that an INLINE `fork` or `clone` made, at the place where its
+    /// parent submitted it. The session belongs to the parent.
+    #[error("this is the child of an INLINE fork: the session belongs to its parent")]
+    InChild,
+
     /// The kernel rejected the request, and its reason was lost in a full receive buffer.
     #[error(
         "the kernel rejected the request, and its reason was lost in a full receive buffer: \
@@ -104,6 +109,16 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether a submission met a limit that completions of this session make room under:
+    /// [`Session::wait_for_room`](crate::raw::Session::wait_for_room), then submit the rest.
+    pub fn is_limit(&self) -> bool {
+        match self {
+            Self::InFlightLimit { .. } => true,
+            Self::Rejected { errno, .. } => *errno == Errno::AGAIN,
+            _ => false,
+        }
+    }
+
     /// The error number, where the kernel gave one.
     pub fn errno(&self) -> Option<Errno> {
         match self {

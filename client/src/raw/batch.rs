@@ -1,8 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
+use std::{borrow::Cow, ops::Range};
+
 use nlcall_abi as abi;
 
-use super::Call;
+use super::{
+    chain::{has_sources, shift_sources},
+    Call, Chain,
+};
 
 /// Calls to be submitted together.
 ///
@@ -38,6 +43,12 @@ impl Batch {
         self
     }
 
+    /// Adds the calls of a chain at the end.
+    pub fn push_chain(&mut self, chain: &Chain) -> &mut Self {
+        self.calls.extend(chain.behind(self.calls.len()));
+        self
+    }
+
     /// Number of calls.
     pub fn len(&self) -> usize {
         self.calls.len()
@@ -53,9 +64,38 @@ impl Batch {
         &self.calls
     }
 
-    /// Removes the first `calls` calls.
+    /// Removes the first `calls` calls. Where the others name calls by index, they count from the
+    /// new beginning then.
     pub(super) fn discard(&mut self, calls: usize) {
         self.calls.drain(..calls);
+        rebase(&mut self.calls, calls);
+    }
+
+    /// A copy that [`discard`](Self::discard) was applied to.
+    pub(super) fn without_first(&self, calls: usize) -> Self {
+        let mut rest = Self {
+            calls: self.calls[calls..].to_vec(),
+        };
+        rebase(&mut rest.calls, calls);
+        rest
+    }
+
+    /// These calls as they go into one message, in which they count from its beginning.
+    pub(super) fn message(&self, calls: Range<usize>) -> Cow<'_, [abi::Call]> {
+        let (from, calls) = (calls.start, &self.calls[calls]);
+        if from == 0 || !calls.iter().any(has_sources) {
+            return Cow::Borrowed(calls);
+        }
+        let mut calls = calls.to_vec();
+        rebase(&mut calls, from);
+        Cow::Owned(calls)
+    }
+}
+
+/// Makes these calls, which others preceded, count from their own beginning.
+fn rebase(calls: &mut [abi::Call], before: usize) {
+    for call in calls {
+        shift_sources(call, (before as u64).wrapping_neg());
     }
 }
 

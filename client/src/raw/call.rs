@@ -2,23 +2,30 @@
 
 use std::time::Duration;
 
-use nlcall_abi::{self as abi, ArgKind};
+use nlcall_abi as abi;
+
+use super::Arg;
 
 bitflags::bitflags! {
     /// Flags of a [`Call`]. [`Features::call_flags`](super::Features) says which of them the loaded
     /// module honours; it rejects the others.
     #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
     pub struct CallFlags: u32 {
-        /// The next call of the batch starts only when this one succeeded.
+        /// The next call of the batch starts only when this one succeeded: returned no error and,
+        /// for `read`, `write`, `pread64`, `pwrite64`, `splice` and `tee`, transferred as many
+        /// bytes as it was asked for. Otherwise the rest of the chain ends with
+        /// `Outcome::Canceled`. A [`Chain`](super::Chain) sets it.
         const LINK = abi::flag::LINK;
         /// The next call of the batch starts when this one ended, however it ended.
         const HARDLINK = abi::flag::HARDLINK;
         /// This call starts when all earlier calls of the session completed, and later ones wait.
+        /// One in a chain holds for the whole chain. Not with INLINE.
         const DRAIN = abi::flag::DRAIN;
-        /// Execute in the submitting thread, before [`Session::submit`](super::Session::submit)
-        /// returns.
+        /// Execute in the submitting thread, before [`Session::submit`](super::Session::submit) or
+        /// [`Session::submit_into`](super::Session::submit_into) returns: see
+        /// [`Call`](super::Call#inline-calls).
         const INLINE = abi::flag::INLINE;
-        /// No completion where the call succeeded.
+        /// No completion where the call succeeded, in the sense of LINK.
         const SKIP_SUCCESS = abi::flag::SKIP_SUCCESS;
 
         // Bits that a later module may define can be set with `from_bits_retain`.
@@ -27,6 +34,28 @@ bitflags::bitflags! {
 }
 
 /// One system call to be submitted.
+///
+/// # INLINE calls
+///
+/// A call flagged [`CallFlags::INLINE`] is made by the thread that submits it, when that thread
+/// returns from the kernel. It may so be one that acts on its thread (`setuid`, `rt_sigprocmask`,
+/// `execve`, ...), and it blocks that thread for as long as it takes. A signal that arrives
+/// meanwhile ends the message: the running call is interrupted, those behind it end with
+/// `Outcome::NotStarted`. Calls of one message that are not INLINE execute on workers meanwhile.
+///
+/// Some of them end the thread's way through the program, or split it:
+///
+/// - `execve`, `exit` and `exit_group` do not return where they succeed. The calls behind them are
+///   never made. Where only the thread ends, what it owns stays as it is: a lock stays locked. The
+///   session is not locked during [`Session::submit_into`](super::Session::submit_into), but during
+///   [`Session::submit`](super::Session::submit).
+/// - `fork` and `clone` return twice. In the parent, the batch goes on, and the result is the
+///   child's process id. The child makes none of the calls behind it; there, the submission
+///   returns [`Error::InChild`](crate::Error::InChild). The session is the parent's: the child
+///   may only drop it. As after any `fork` in a process with threads, it must restrict itself to
+///   async-signal-safe functions (`signal-safety(7)`) before it calls `execve` or `_exit`.
+/// - `vfork`, and `clone` with `CLONE_VM` or with a stack for the child, do not work by way of this
+///   library: the child would return through the stack frames of its parent, or through none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct Call(abi::Call);
@@ -54,7 +83,11 @@ impl Call {
     ///   I/O safety: they are not closed, and do not come to mean another file, while somebody else
     ///   owns them.
     /// - The effect on the process (its memory map, signal handlers, descriptors, ...) is one that
-    ///   all other code of the process tolerates at that moment.
+    ///   all other code of the process tolerates at that moment; for an
+    ///   [INLINE call](#inline-calls) also the effect on the thread that submits it.
+    ///
+    /// For an INLINE call, "any moment" is while `submit` or `submit_into` runs, and it is over
+    /// when that returned.
     pub unsafe fn new(nr: u32, args: &[u64]) -> Self {
         assert!(
             args.len() <= 6,
@@ -69,7 +102,44 @@ impl Call {
         Self(call)
     }
 
+    /// As [`new`](Self::new), for a call of a [`Chain`](super::Chain): arguments may come from
+    /// earlier calls of the chain.
+    ///
+    /// # Panics
+    ///
+    /// Panics when `args` has more than six elements, or more than one [`Arg::OutPtr`].
+    ///
+    /// # Safety
+    ///
+    /// As for [`Call::new`], with whatever values the arguments will have.
+    pub unsafe fn with_args(nr: u32, args: &[Arg]) -> Self {
+        let mut call = abi::Call {
+            nr,
+            ..abi::Call::default()
+        };
+        assert!(
+            args.len() <= call.args.len(),
+            "a system call has at most six arguments, not {}",
+            args.len()
+        );
+        let outputs = args.iter().filter(|arg| matches!(arg, Arg::OutPtr(_)));
+        assert!(
+            outputs.count() <= 1,
+            "a call has at most one argument that is an OutPtr"
+        );
+        for (index, arg) in args.iter().enumerate() {
+            let (kind, value) = arg.to_abi();
+            call.args[index] = value;
+            call.arg_kinds |= (kind as u32) << (index as u32 * abi::ARG_KIND_BITS);
+        }
+        Self(call)
+    }
+
     /// A call exactly as it goes over the wire, reserved fields included.
+    ///
+    /// [`ArgKind::Result`](super::ArgKind::Result) and [`ArgKind::Load`](super::ArgKind::Load) name
+    /// calls by their index, which counts from the beginning of the [`Batch`](super::Batch) or
+    /// [`Chain`](super::Chain) that the call is pushed to.
     ///
     /// # Safety
     ///
@@ -98,22 +168,9 @@ impl Call {
         self
     }
 
-    /// Says what argument `index` is; without it, each is an [`ArgKind::Value`].
-    ///
-    /// # Panics
-    ///
-    /// Panics when `index` is not below six.
-    #[must_use]
-    pub const fn arg_kind(mut self, index: usize, kind: ArgKind) -> Self {
-        assert!(index < 6, "a system call has six arguments");
-        let shift = index as u32 * abi::ARG_KIND_BITS;
-        let mask = (1 << abi::ARG_KIND_BITS) - 1;
-        self.0.arg_kinds = self.0.arg_kinds & !(mask << shift) | (kind as u32) << shift;
-        self
-    }
-
-    /// Ends the call with `Outcome::TimedOut` when it runs longer than this. Zero means no limit;
-    /// a limit of more than 584 years is cut to that.
+    /// Interrupts the call when it runs longer than this; it then ends with `Outcome::TimedOut` and
+    /// `ETIME`, or with `Outcome::Ran` where it came to its end all the same. Zero means no limit; a
+    /// limit of more than 584 years is cut to that.
     #[must_use]
     pub fn timeout(mut self, limit: Duration) -> Self {
         self.0.timeout_ns = u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::{
-    mem::size_of,
+    mem::{self, size_of},
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -9,17 +9,18 @@ use std::{
 use nlcall_abi as abi;
 
 use super::{
-    exchange::{Exchange, Patience},
+    exchange::{Exchange, NotSubmitted, Patience},
     message::{Reply, Request},
     plan,
     session::{SubmitError, Submitted},
     sys::Transport,
-    Batch, Cancel, Canceled, Features, SessionInfo, SyscallInfo,
+    Batch, Cancel, Canceled, Features, Results, SessionInfo, SyscallInfo,
 };
 use crate::Error;
 
 /// How long the drop of a session waits for a completion before it asks the kernel what is still
-/// in flight.
+/// in flight: the first time, and at most.
+const FIRST_DRAIN_STEP: Duration = Duration::from_millis(10);
 const DRAIN_STEP: Duration = Duration::from_secs(1);
 
 /// A session over any transport.
@@ -29,6 +30,8 @@ pub(super) struct Connection<T: Transport> {
     /// Held by the thread that submits: one batch at a time, one message at a time.
     submitting: Mutex<()>,
     calls_per_message: usize,
+    /// Of calls that write their results to memory, and that are never in flight.
+    inline_calls_per_message: usize,
     max_in_flight: usize,
     /// Whether the drop leaves calls in flight alone.
     pub(super) abandoned: bool,
@@ -52,14 +55,17 @@ impl<T: Transport> Connection<T> {
         }
         let kernel_limit = features.max_in_flight as usize;
         let max_in_flight = max_in_flight.unwrap_or(kernel_limit);
-        let calls_per_message = plan::calls_per_message(exchange.transport().message_max())
+        let message_max = exchange.transport().message_max();
+        let calls_per_message = plan::calls_per_message(message_max, false)
             .min(kernel_limit)
             .max(1);
+        let inline_calls_per_message = plan::calls_per_message(message_max, true).max(1);
         Ok(Self {
             exchange,
             features,
             submitting: Mutex::new(()),
             calls_per_message,
+            inline_calls_per_message,
             max_in_flight,
             abandoned: false,
         })
@@ -72,19 +78,26 @@ impl<T: Transport> Connection<T> {
             .unwrap_or_else(PoisonError::into_inner);
         let mut submitted = Submitted::default();
         while submitted.calls < batch.len() {
-            let rest = &batch.as_abi()[submitted.calls..];
-            let sent = match self.next_message(rest) {
-                Ok(calls) => match self.exchange.submit(&rest[..calls]) {
-                    Ok(()) => Ok(calls),
-                    Err(failure) if failure.perhaps_accepted => Err((failure.error, calls)),
-                    Err(failure) => Err((failure.error, 0)),
-                },
-                Err(error) => Err((error, 0)),
-            };
+            let sent = self.next_message(&batch.as_abi()[submitted.calls..]);
+            let sent = sent.map_err(|error| (error, 0)).and_then(|calls| {
+                let message = batch.message(submitted.calls..submitted.calls + calls);
+                let sent = self.exchange.submit(&message);
+                keep_in_child(message, &sent);
+                sent.map(|()| calls).map_err(|why| why.with(calls))
+            });
             match sent {
                 Ok(calls) => {
                     submitted.calls += calls;
                     submitted.messages += 1;
+                }
+                // A child frees nothing: see Sent::InChild.
+                Err((error @ Error::InChild, _)) => {
+                    mem::forget(batch);
+                    return Err(SubmitError {
+                        error,
+                        accepted: submitted.calls,
+                        rest: Batch::new(),
+                    });
                 }
                 Err((error, perhaps_accepted)) => {
                     let accepted = submitted.calls + perhaps_accepted;
@@ -100,10 +113,53 @@ impl<T: Transport> Connection<T> {
         Ok(submitted)
     }
 
+    pub(super) fn submit_into(
+        &self,
+        batch: &Batch,
+        results: &mut Results,
+    ) -> Result<Submitted, SubmitError> {
+        results.clear_for(batch.len());
+        let mut submitted = Submitted::default();
+        while submitted.calls < batch.len() {
+            let rest = &batch.as_abi()[submitted.calls..];
+            let sent = plan::next_message(rest, self.inline_calls_per_message);
+            let sent = sent.map_err(|error| (error, 0)).and_then(|calls| {
+                let message = batch.message(submitted.calls..submitted.calls + calls);
+                let sent = self.exchange.submit_into(&message, results);
+                keep_in_child(message, &sent);
+                sent.map(|()| calls).map_err(|why| why.with(calls))
+            });
+            match sent {
+                Ok(calls) => {
+                    submitted.calls += calls;
+                    submitted.messages += 1;
+                }
+                Err((error, perhaps_accepted)) => {
+                    let accepted = submitted.calls + perhaps_accepted;
+                    let rest = match error {
+                        // A child allocates nothing: see Sent::InChild.
+                        Error::InChild => Batch::new(),
+                        _ => batch.without_first(accepted),
+                    };
+                    return Err(SubmitError {
+                        error,
+                        accepted,
+                        rest,
+                    });
+                }
+            }
+        }
+        Ok(submitted)
+    }
+
     /// How many of these calls the next message takes, with the session's limit in mind.
     fn next_message(&self, calls: &[abi::Call]) -> Result<usize, Error> {
-        let room = self.max_in_flight.saturating_sub(self.exchange.in_flight());
         let without_limit = plan::next_message(calls, self.calls_per_message)?;
+        if without_limit > self.room() {
+            // Calls that ended without a completion are not in flight any more.
+            self.exchange.learn_skipped()?;
+        }
+        let room = self.room();
         if without_limit <= room {
             return Ok(without_limit);
         }
@@ -114,6 +170,14 @@ impl<T: Transport> Connection<T> {
             return Err(full);
         }
         plan::next_message(calls, room).map_err(|_| full)
+    }
+
+    fn room(&self) -> usize {
+        self.max_in_flight.saturating_sub(self.exchange.in_flight())
+    }
+
+    pub(super) fn wait_for_room(&self) -> Result<(), Error> {
+        self.exchange.wait_for_room(self.max_in_flight)
     }
 
     pub(super) fn cancel(&self, what: Cancel) -> Result<Canceled, Error> {
@@ -152,10 +216,13 @@ impl<T: Transport> Connection<T> {
 
     /// Cancels everything and waits until no call can touch this process's memory any more.
     fn drain(&self) -> Result<(), Error> {
+        let mut step = FIRST_DRAIN_STEP;
         while self.exchange.in_flight() > 0 {
             // A refusal changes nothing: the calls have to come to their end all the same.
             tolerate(self.cancel(Cancel::All))?;
-            let deadline = Instant::now() + DRAIN_STEP;
+            self.exchange.learn_skipped()?;
+            let deadline = Instant::now() + step;
+            step = (step * 2).min(DRAIN_STEP);
             while self.exchange.in_flight() > 0
                 && self
                     .exchange
@@ -165,7 +232,7 @@ impl<T: Transport> Connection<T> {
             if self.exchange.in_flight() == 0 {
                 break;
             }
-            // Calls that succeed without a completion stay in our number, not in the kernel's.
+            // The kernel's number decides where ours is wrong: an answer may have been lost.
             if let Some(own) = tolerate(self.own_info())? {
                 if own.is_none_or(|session| session.in_flight == 0) {
                     break;
@@ -182,6 +249,14 @@ impl<T: Transport> Drop for Connection<T> {
             // Where the socket has failed there is nothing left to wait for.
             let _ = self.drain();
         }
+    }
+}
+
+/// Drops a message, except in a child: see [`Sent::InChild`](super::sys::Sent::InChild).
+fn keep_in_child<M>(message: M, sent: &Result<(), NotSubmitted>) {
+    let in_child = |why: &NotSubmitted| matches!(why.error, Error::InChild);
+    if sent.as_ref().is_err_and(in_child) {
+        mem::forget(message);
     }
 }
 

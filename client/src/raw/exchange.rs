@@ -8,8 +8,9 @@
 //! deadlock nor take each other's answers.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::VecDeque,
     fmt::Debug,
+    io::{self, IoSlice},
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -25,15 +26,20 @@ use netlink_packet_generic::{
 use nlcall_abi as abi;
 
 use super::{
-    message::{Incoming, Reply, Request},
+    message::{Incoming, Reply, Request, Submit},
     rejection,
-    sys::{failed, Received, Transport, DATAGRAM_MAX},
-    Completion,
+    sys::{failed, Received, Sent, Transport, DATAGRAM_MAX},
+    Completion, Results,
 };
 use crate::Error;
 
 /// How often a dump is begun again after the kernel had no memory or no room for it.
 const DUMP_ATTEMPTS: usize = 4;
+
+/// How long a thread sleeps for the completions of calls that may end without one, before it asks
+/// the kernel: the first time, and at most.
+const FIRST_DOZE: Duration = Duration::from_millis(10);
+const LONGEST_DOZE: Duration = Duration::from_secs(1);
 
 /// How long to wait for a completion.
 #[derive(Clone, Copy, Debug)]
@@ -54,6 +60,39 @@ pub(super) struct NotSubmitted {
     pub(super) perhaps_accepted: bool,
 }
 
+impl NotSubmitted {
+    fn refused(error: Error) -> Self {
+        Self {
+            error,
+            perhaps_accepted: false,
+        }
+    }
+
+    fn unknown(error: Error) -> Self {
+        Self {
+            error,
+            perhaps_accepted: true,
+        }
+    }
+
+    /// The error, and how many of the calls the kernel may have accepted: all of these, or none.
+    pub(super) fn with(self, calls: usize) -> (Error, usize) {
+        (self.error, if self.perhaps_accepted { calls } else { 0 })
+    }
+}
+
+/// What a thread sleeps for. Whatever it is, a completion to take ends the sleep as well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sleep {
+    ForCompletion,
+    /// Or until nothing is in flight any more.
+    WhileInFlight,
+    /// Until the kernel has room.
+    ForRoom,
+    /// Until fewer calls than that are in flight.
+    ForLimit(usize),
+}
+
 /// A connection to the family.
 #[derive(Debug)]
 pub(super) struct Exchange<T> {
@@ -69,16 +108,23 @@ pub(super) struct Exchange<T> {
 struct Inner {
     buffer: Box<[u8]>,
     last_sequence: u32,
-    /// Requests that were sent, or are about to be, and whose end was not yet taken.
-    requests: HashMap<u32, Answer>,
+    /// Requests that were sent, or are about to be, and whose end was not yet taken: few, one for
+    /// each thread that sends.
+    requests: Vec<(u32, Answer)>,
     /// Completions that were received and not yet taken.
     inbox: VecDeque<Completion>,
     /// Calls that were submitted and whose completion was not yet taken.
     in_flight: usize,
+    /// Of these, at most so many ended without a completion, as they asked for.
+    perhaps_skipped: usize,
+    /// Calls that the kernel said to have ended so, of all of the session.
+    skipped: u64,
     /// Threads that sleep until there is a completion.
     sleepers: usize,
     /// Of these, the ones that give up when nothing is in flight.
     patient_sleepers: usize,
+    /// Limits that threads sleep for until fewer calls are in flight.
+    awaited_limits: Vec<usize>,
     /// Whether somebody else may poll the descriptor.
     exposed: bool,
     /// Whether [`Transport::signal`] is on.
@@ -109,11 +155,14 @@ impl<T: Transport> Exchange<T> {
             inner: Mutex::new(Inner {
                 buffer: vec![0; DATAGRAM_MAX].into_boxed_slice(),
                 last_sequence: 0,
-                requests: HashMap::new(),
+                requests: Vec::new(),
                 inbox: VecDeque::new(),
                 in_flight: 0,
+                perhaps_skipped: 0,
+                skipped: 0,
                 sleepers: 0,
                 patient_sleepers: 0,
+                awaited_limits: Vec::new(),
                 exposed: false,
                 signaled: false,
             }),
@@ -138,14 +187,14 @@ impl<T: Transport> Exchange<T> {
     }
 
     /// Sends a `do` request and returns its replies.
-    pub(super) fn request(&self, request: Request<'_>) -> Result<Vec<Reply>, Error> {
+    pub(super) fn request(&self, request: Request) -> Result<Vec<Reply>, Error> {
         let sequence = self.reserve();
         self.transact(sequence, NLM_F_ACK, self.message(request))
             .map(nlcall_replies)
     }
 
     /// Sends a `dump` request and returns its replies.
-    pub(super) fn dump(&self, request: impl Fn() -> Request<'static>) -> Result<Vec<Reply>, Error> {
+    pub(super) fn dump(&self, request: impl Fn() -> Request) -> Result<Vec<Reply>, Error> {
         let _guard = self.dumping.lock().unwrap_or_else(PoisonError::into_inner);
         let mut attempts = 0;
         loop {
@@ -165,86 +214,229 @@ impl<T: Transport> Exchange<T> {
     ///
     /// No two threads may be in here at the same time: see [`Self::was_accepted`].
     pub(super) fn submit(&self, calls: &[abi::Call]) -> Result<(), NotSubmitted> {
-        let sequence = self.reserve();
-        // Completions may overtake the acknowledgement.
-        self.lock().in_flight += calls.len();
-
-        let refused = |error| NotSubmitted {
-            error,
-            perhaps_accepted: false,
+        let sequence = self.begin(calls);
+        let message = Submit::new(self.family, sequence, NLM_F_ACK, calls, None);
+        let sent = match message.send(&self.transport) {
+            Ok(Sent::Here) => self.answer(sequence).map(drop),
+            Ok(Sent::InChild) => return Err(NotSubmitted::refused(Error::InChild)),
+            Err(error) => return Err(self.not_sent(sequence, calls, error)),
         };
-        let unknown = |error| NotSubmitted {
-            error,
-            perhaps_accepted: true,
-        };
-        let done = match self.send(sequence, NLM_F_ACK, self.message(Request::submit(calls))) {
-            Err(error) => Err(refused(error)),
-            Ok(()) => match self.answer(sequence) {
-                Ok(_) => Ok(()),
-                Err(error @ Error::Rejected { .. }) => Err(refused(error)),
-                Err(Error::Unanswered) => match self.was_accepted(sequence) {
-                    Ok(()) => Ok(()),
-                    Err(error @ Error::RejectionLost) => Err(refused(error)),
-                    Err(error) => Err(unknown(error)),
-                },
-                Err(error) => Err(unknown(error)),
+        let done = match sent {
+            Ok(()) => Ok(()),
+            Err(error @ Error::Rejected { .. }) => Err(NotSubmitted::refused(error)),
+            Err(Error::Unanswered) => match self.was_accepted(sequence) {
+                Ok(()) => Ok(()),
+                Err(error @ Error::RejectionLost) => Err(NotSubmitted::refused(error)),
+                Err(error) => Err(NotSubmitted::unknown(error)),
             },
+            Err(error) => Err(NotSubmitted::unknown(error)),
         };
-        if matches!(
-            done,
-            Err(NotSubmitted {
-                perhaps_accepted: false,
-                ..
-            })
-        ) {
-            let mut inner = self.lock();
-            inner.in_flight = inner.in_flight.saturating_sub(calls.len());
-            self.update_signal(&mut inner);
+        if done.as_ref().is_err_and(|why| !why.perhaps_accepted) {
+            self.over(calls, calls.len());
         }
         done
     }
 
+    /// Sends these INLINE calls as one message and returns how many of them have written a result;
+    /// the others have ended as well, or are in the error.
+    pub(super) fn submit_into(
+        &self,
+        calls: &[abi::Call],
+        results: &mut Results,
+    ) -> Result<(), NotSubmitted> {
+        // A first result says that the message was accepted, as well as an acknowledgement does.
+        // Where calls may write none, that has to be asked for.
+        let (skips, flags) = match calls.iter().any(may_skip) {
+            true => (true, NLM_F_ACK),
+            false => (false, 0),
+        };
+        let sequence = self.begin(calls);
+        let (sent, written) = results.expose(calls.len(), |address| {
+            Submit::new(self.family, sequence, flags, calls, Some(address)).send(&self.transport)
+        });
+        match sent {
+            Ok(Sent::Here) => {}
+            Ok(Sent::InChild) => return Err(NotSubmitted::refused(Error::InChild)),
+            Err(error) => return Err(self.not_sent(sequence, calls, error)),
+        }
+        let answer = match written == calls.len() && !skips {
+            true => {
+                self.lock().forget(sequence);
+                Ok(())
+            }
+            false => self.answer(sequence).map(drop),
+        };
+        let done = match answer {
+            Ok(()) => Ok(()),
+            Err(error @ Error::Rejected { .. }) => Err(NotSubmitted::refused(error)),
+            Err(Error::Unanswered) if written > 0 => Ok(()),
+            Err(error) => Err(NotSubmitted::unknown(error)),
+        };
+        let over = match &done {
+            Err(why) if !why.perhaps_accepted => calls.len(),
+            _ => written,
+        };
+        self.over(calls, over);
+        done.and_then(|()| {
+            results.take(written).map_err(|raw| {
+                let text = format!("unknown outcome in {raw:?}");
+                NotSubmitted::unknown(Error::Protocol(text.into()))
+            })
+        })
+    }
+
+    /// Counts calls that are about to be sent, since completions may overtake what comes back for
+    /// the message; returns its sequence number.
+    fn begin(&self, calls: &[abi::Call]) -> u32 {
+        let mut inner = self.lock();
+        inner.in_flight += calls.len();
+        inner.perhaps_skipped += calls.iter().filter(|call| may_skip(call)).count();
+        inner.reserve()
+    }
+
+    /// So many of these calls are no longer in flight, without a completion that was received.
+    fn over(&self, calls: &[abi::Call], over: usize) {
+        let mut inner = self.lock();
+        inner.in_flight = inner.in_flight.saturating_sub(over);
+        if over == calls.len() {
+            let skips = calls.iter().filter(|call| may_skip(call)).count();
+            inner.perhaps_skipped = inner.perhaps_skipped.saturating_sub(skips);
+        }
+        self.update_signal(&mut inner);
+    }
+
+    /// The kernel has not seen these calls.
+    fn not_sent(&self, sequence: u32, calls: &[abi::Call], error: io::Error) -> NotSubmitted {
+        self.lock().forget(sequence);
+        self.over(calls, calls.len());
+        NotSubmitted::refused(failed("sending a message")(error))
+    }
+
+    /// Learns from the kernel how many calls ended without a completion, where there may be such.
+    /// Where it does not say, nothing is learned.
+    pub(super) fn learn_skipped(&self) -> Result<(), Error> {
+        if self.lock().perhaps_skipped == 0 {
+            return Ok(());
+        }
+        let own = match self.dump(Request::own_session) {
+            Err(error @ Error::Io { .. }) => return Err(error),
+            own => own.unwrap_or_default(),
+        };
+        let Some(Reply::Session(session)) = own.first() else {
+            return Ok(());
+        };
+        let mut inner = self.lock();
+        // Another thread may have heard a later number meanwhile.
+        let news = session.skipped.saturating_sub(inner.skipped);
+        inner.skipped += news;
+        let news = usize::try_from(news).unwrap_or(usize::MAX);
+        inner.in_flight = inner.in_flight.saturating_sub(news);
+        inner.perhaps_skipped = inner.perhaps_skipped.saturating_sub(news);
+        inner.perhaps_skipped = inner.perhaps_skipped.min(inner.in_flight);
+        self.update_signal(&mut inner);
+        Ok(())
+    }
+
     /// The next completion, or none when patience ends before there is one.
     pub(super) fn completion(&self, patience: Patience) -> Result<Option<Completion>, Error> {
+        let mut doze = FIRST_DOZE;
         let mut inner = self.lock();
         loop {
             while inner.inbox.is_empty() && self.receive(&mut inner)? {}
             if let Some(completion) = inner.inbox.pop_front() {
                 inner.in_flight = inner.in_flight.saturating_sub(1);
+                inner.perhaps_skipped = inner.perhaps_skipped.min(inner.in_flight);
                 self.update_signal(&mut inner);
                 return Ok(Some(completion));
             }
-            let timeout = match patience {
+            let (reason, timeout) = match patience {
                 Patience::None => return Ok(None),
                 Patience::Forever if inner.in_flight == 0 => return Err(Error::NothingInFlight),
-                Patience::Forever => None,
+                Patience::Forever if inner.perhaps_skipped > 0 => {
+                    // No completion tells that such a call has ended.
+                    drop(inner);
+                    self.learn_skipped()?;
+                    inner = self.lock();
+                    if inner.in_flight == 0 || !inner.inbox.is_empty() {
+                        continue;
+                    }
+                    let timeout = doze;
+                    doze = (doze * 2).min(LONGEST_DOZE);
+                    (Sleep::WhileInFlight, Some(timeout))
+                }
+                Patience::Forever => (Sleep::WhileInFlight, None),
                 Patience::Until(deadline) => {
                     let left = deadline.saturating_duration_since(Instant::now());
                     if left.is_zero() {
                         return Ok(None);
                     }
-                    Some(left)
+                    (Sleep::ForCompletion, Some(left))
                 }
             };
-            inner = self.sleep(inner, timeout)?;
+            inner = self.sleep(inner, reason, timeout)?;
         }
     }
 
-    /// Sleeps until there may be a completion to take.
+    /// Blocks until fewer calls than `limit` are in flight and the kernel has room, or until there
+    /// is a completion to take.
+    pub(super) fn wait_for_room(&self, limit: usize) -> Result<(), Error> {
+        let mut doze = FIRST_DOZE;
+        let mut inner = self.lock();
+        loop {
+            while inner.inbox.is_empty() && self.receive(&mut inner)? {}
+            if !inner.inbox.is_empty() {
+                return Ok(());
+            }
+            let below = inner.in_flight < limit;
+            let asked = self.transport.has_room();
+            if below && asked.map_err(failed("polling the socket"))? {
+                return Ok(());
+            }
+            let mut timeout = None;
+            if !below && inner.perhaps_skipped > 0 {
+                drop(inner);
+                self.learn_skipped()?;
+                inner = self.lock();
+                if inner.in_flight < limit {
+                    continue;
+                }
+                timeout = Some(doze);
+                doze = (doze * 2).min(LONGEST_DOZE);
+            }
+            let reason = match below {
+                true => Sleep::ForRoom,
+                false => Sleep::ForLimit(limit),
+            };
+            inner = self.sleep(inner, reason, timeout)?;
+        }
+    }
+
+    /// Sleeps until there may be what the thread sleeps for.
     fn sleep<'a>(
         &'a self,
         mut inner: MutexGuard<'a, Inner>,
+        reason: Sleep,
         timeout: Option<Duration>,
     ) -> Result<MutexGuard<'a, Inner>, Error> {
-        let patient = usize::from(timeout.is_none());
         inner.sleepers += 1;
-        inner.patient_sleepers += patient;
+        match reason {
+            Sleep::WhileInFlight => inner.patient_sleepers += 1,
+            Sleep::ForLimit(limit) => inner.awaited_limits.push(limit),
+            Sleep::ForCompletion | Sleep::ForRoom => {}
+        }
         self.update_signal(&mut inner);
         drop(inner);
-        let slept = self.transport.sleep(timeout);
+        let slept = self.transport.sleep(timeout, reason == Sleep::ForRoom);
         inner = self.lock();
         inner.sleepers -= 1;
-        inner.patient_sleepers -= patient;
+        match reason {
+            Sleep::WhileInFlight => inner.patient_sleepers -= 1,
+            Sleep::ForLimit(limit) => {
+                let own = inner.awaited_limits.iter().position(|it| *it == limit);
+                own.map(|own| inner.awaited_limits.swap_remove(own));
+            }
+            Sleep::ForCompletion | Sleep::ForRoom => {}
+        }
         self.update_signal(&mut inner);
         slept
             .map_err(failed("waiting for the socket"))
@@ -256,7 +448,8 @@ impl<T: Transport> Exchange<T> {
     fn update_signal(&self, inner: &mut Inner) {
         let completions = !inner.inbox.is_empty() && (inner.exposed || inner.sleepers > 0);
         let nothing_left = inner.in_flight == 0 && inner.patient_sleepers > 0;
-        let on = completions || nothing_left;
+        let below_limit = inner.awaited_limits.iter().any(|it| inner.in_flight < *it);
+        let on = completions || nothing_left || below_limit;
         if on != inner.signaled {
             self.transport.signal(on);
             inner.signaled = on;
@@ -314,23 +507,14 @@ impl<T: Transport> Exchange<T> {
         }
     }
 
-    fn message<'a>(&self, request: Request<'a>) -> GenlMessage<Request<'a>> {
+    fn message(&self, request: Request) -> GenlMessage<Request> {
         let mut message = GenlMessage::from_payload(request);
         message.set_resolved_family_id(self.family);
         message
     }
 
-    /// The sequence number for a request that is about to be sent. Zero is none: events have it.
     fn reserve(&self) -> u32 {
-        let mut inner = self.lock();
-        loop {
-            let sequence = inner.last_sequence.wrapping_add(1);
-            inner.last_sequence = sequence;
-            if sequence != 0 && !inner.requests.contains_key(&sequence) {
-                inner.requests.insert(sequence, Answer::default());
-                return sequence;
-            }
-        }
+        self.lock().reserve()
     }
 
     /// Sends a request and returns what came back.
@@ -362,12 +546,13 @@ impl<T: Transport> Exchange<T> {
 
         let sent = self
             .transport
-            .send(&bytes)
+            .send(&[IoSlice::new(&bytes)])
             .map_err(failed("sending a message"));
         if sent.is_err() {
-            self.lock().requests.remove(&sequence);
+            self.lock().forget(sequence);
         }
-        sent
+        // Only the calls of a SUBMIT can make a child.
+        sent.map(drop)
     }
 
     /// What came back for a request that was sent.
@@ -380,7 +565,7 @@ impl<T: Transport> Exchange<T> {
         while matches!(received, Ok(true)) && inner.is_open(sequence) {
             received = self.receive(&mut inner);
         }
-        let answer = inner.requests.remove(&sequence).unwrap_or_default();
+        let answer = inner.forget(sequence);
         self.update_signal(&mut inner);
         drop(inner);
         received?;
@@ -419,11 +604,34 @@ impl<T: Transport> Exchange<T> {
 }
 
 impl Inner {
+    /// The sequence number for a request that is about to be sent. Zero is none: events have it.
+    fn reserve(&mut self) -> u32 {
+        loop {
+            let sequence = self.last_sequence.wrapping_add(1);
+            self.last_sequence = sequence;
+            if sequence != 0 && self.place(sequence).is_none() {
+                self.requests.push((sequence, Answer::default()));
+                return sequence;
+            }
+        }
+    }
+
+    fn place(&self, sequence: u32) -> Option<usize> {
+        self.requests.iter().position(|(it, _)| *it == sequence)
+    }
+
+    /// Takes what came back for a request; later answers to it are of no interest.
+    fn forget(&mut self, sequence: u32) -> Answer {
+        match self.place(sequence) {
+            Some(place) => self.requests.swap_remove(place).1,
+            None => Answer::default(),
+        }
+    }
+
     /// Whether this request still waits for its end.
     fn is_open(&self, sequence: u32) -> bool {
-        self.requests
-            .get(&sequence)
-            .is_some_and(|answer| answer.end.is_none())
+        self.place(sequence)
+            .is_some_and(|place| self.requests[place].1.end.is_none())
     }
 
     /// Files the messages of a datagram of `length` bytes in the buffer.
@@ -444,7 +652,10 @@ impl Inner {
             rest = &rest[aligned..];
 
             let (header, payload) = message.into_parts();
-            let answer = requests.get_mut(&header.sequence_number);
+            let answer = requests
+                .iter_mut()
+                .find(|(sequence, _)| *sequence == header.sequence_number)
+                .map(|(_, answer)| answer);
             match (payload, answer) {
                 (NetlinkPayload::InnerMessage(Incoming::Nlcall(Reply::Complete(list))), _) => {
                     inbox.extend(list);
@@ -462,6 +673,11 @@ impl Inner {
         }
         Ok(())
     }
+}
+
+/// Whether this call may end without a completion.
+fn may_skip(call: &abi::Call) -> bool {
+    call.flags & abi::flag::SKIP_SUCCESS != 0
 }
 
 fn nlcall_replies(incoming: Vec<Incoming>) -> Vec<Reply> {

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use nlcall_abi::{FrontEnd, SessionState, Verdict};
+use std::time::Duration;
+
+use nlcall_abi::{self as abi, FrontEnd, SessionState, Verdict, LATENCY_BUCKETS};
 
 /// One entry of the module's policy table: what may be done with a system call.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,4 +57,68 @@ pub struct SessionInfo {
     pub rejected: u64,
     /// `nlmsg_seq` of the last SUBMIT that was accepted.
     pub last_seq: u32,
+    /// Calls that succeeded without a completion, as they asked for
+    /// ([`CallFlags::SKIP_SUCCESS`](super::CallFlags::SKIP_SUCCESS)).
+    pub skipped: u64,
+    /// Calls that ended with `Outcome::Canceled`.
+    pub canceled: u64,
+    /// Calls that ended with `Outcome::TimedOut`.
+    pub timed_out: u64,
+    /// Calls that their submitting thread executed
+    /// ([`CallFlags::INLINE`](super::CallFlags::INLINE)).
+    pub inline: u64,
+    /// Workers without a call.
+    pub idle: u32,
+    /// How long the calls took that workers executed, by system call number.
+    pub latency: Vec<Latency>,
+}
+
+/// How long the calls of one system call number took in a session, from acceptance to end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Latency {
+    /// System call number; none for all those that the kernel kept no number of their own for.
+    pub nr: Option<u32>,
+    /// Calls that ended.
+    pub count: u64,
+    /// Time that they took together.
+    pub total: Duration,
+    /// How many took how long: bucket 0 less than 1024 ns, bucket `k` from `2^(k+9)` to less than
+    /// `2^(k+10)` ns, the last one anything longer.
+    pub buckets: [u32; LATENCY_BUCKETS],
+}
+
+impl Latency {
+    /// A time that at least this part of the calls (0.5 is the half) did not exceed: the upper end
+    /// of its bucket, so up to twice as long as the exact one. None where no call ended, or where
+    /// the bucket has no end.
+    pub fn percentile(&self, part: f64) -> Option<Duration> {
+        let calls: u64 = self.buckets.iter().copied().map(u64::from).sum();
+        // The first call that has the part on its side; at least one.
+        let rank = ((calls as f64 * part).ceil() as u64).clamp(1, calls.max(1));
+        let mut seen = 0;
+        let bucket = self.buckets.iter().position(|&count| {
+            seen += u64::from(count);
+            seen >= rank
+        })?;
+        (bucket + 1 < LATENCY_BUCKETS).then(|| Duration::from_nanos(1 << (bucket + 10)))
+    }
+
+    /// Mean time of a call; none where no call ended.
+    pub fn mean(&self) -> Option<Duration> {
+        let nanos = self.total.as_nanos().checked_div(self.count.into())?;
+        Some(Duration::from_nanos(
+            u64::try_from(nanos).unwrap_or(u64::MAX),
+        ))
+    }
+
+    /// What goes over the wire.
+    pub(super) fn from_abi(latency: &abi::Latency) -> Self {
+        Self {
+            nr: (latency.nr != u32::MAX).then_some(latency.nr),
+            count: latency.count,
+            total: Duration::from_nanos(latency.total_ns),
+            buckets: latency.buckets,
+        }
+    }
 }

@@ -2,12 +2,15 @@
 
 //! The family's messages: what its attributes mean. The netlink crates do the framing.
 
-use std::mem::size_of;
+use std::{
+    io::{self, IoSlice},
+    mem::{self, size_of, size_of_val},
+};
 
 use netlink_packet_core::{
     emit_i32, emit_u32, emit_u64, parse_string, parse_u32, parse_u64, DecodeError, Emitable,
     ErrorContext, NetlinkDeserializable, NetlinkHeader, Nla, NlaBuffer, NlasIterator,
-    ParseableParametrized,
+    ParseableParametrized, NLM_F_REQUEST,
 };
 use netlink_packet_generic::{
     constants::GENL_ID_CTRL, ctrl::GenlCtrl, GenlFamily, GenlHeader, GenlMessage,
@@ -15,7 +18,10 @@ use netlink_packet_generic::{
 use nlcall_abi::{self as abi, Command, FrontEnd, SessionState, Verdict};
 use zerocopy::{FromBytes, IntoBytes};
 
-use super::{CallFlags, Cancel, Canceled, Completion, Features, SessionInfo, SyscallInfo};
+use super::{
+    sys::{Sent, Transport},
+    CallFlags, Cancel, Canceled, Completion, Features, Latency, SessionInfo, SyscallInfo,
+};
 
 /// Bytes of a message before its first attribute: `nlmsghdr` and `genlmsghdr`.
 pub(super) const HEADERS_LEN: usize = 16 + 4;
@@ -27,27 +33,25 @@ pub(super) const CALLS_PER_ATTR: usize =
 
 /// One attribute of a request.
 #[derive(Clone, Copy, Debug)]
-struct Attribute<'a> {
+struct Attribute {
     kind: u16,
-    value: Value<'a>,
+    value: Value,
 }
 
 #[derive(Clone, Copy, Debug)]
-enum Value<'a> {
+enum Value {
     Flag,
     I32(i32),
     U32(u32),
     U64(u64),
-    Bytes(&'a [u8]),
 }
 
-impl Nla for Attribute<'_> {
+impl Nla for Attribute {
     fn value_len(&self) -> usize {
         match self.value {
             Value::Flag => 0,
             Value::I32(_) | Value::U32(_) => size_of::<u32>(),
             Value::U64(_) => size_of::<u64>(),
-            Value::Bytes(bytes) => bytes.len(),
         }
     }
 
@@ -61,10 +65,6 @@ impl Nla for Attribute<'_> {
             Value::I32(value) => emit_i32(buffer, value),
             Value::U32(value) => emit_u32(buffer, value),
             Value::U64(value) => emit_u64(buffer, value),
-            Value::Bytes(bytes) => {
-                buffer.copy_from_slice(bytes);
-                Ok(())
-            }
         };
         done.expect("the buffer has value_len() bytes");
     }
@@ -72,29 +72,12 @@ impl Nla for Attribute<'_> {
 
 /// A message to the module.
 #[derive(Debug)]
-pub(super) struct Request<'a> {
+pub(super) struct Request {
     command: Command,
-    attributes: Vec<Attribute<'a>>,
+    attributes: Vec<Attribute>,
 }
 
-impl<'a> Request<'a> {
-    pub(super) fn submit(calls: &'a [abi::Call]) -> Self {
-        let size = Value::U32(size_of::<abi::Call>() as u32);
-        let mut attributes = Vec::with_capacity(1 + calls.len().div_ceil(CALLS_PER_ATTR));
-        attributes.push(Attribute {
-            kind: abi::submit::CALL_SIZE,
-            value: size,
-        });
-        attributes.extend(calls.chunks(CALLS_PER_ATTR).map(|calls| Attribute {
-            kind: abi::submit::CALLS,
-            value: Value::Bytes(calls.as_bytes()),
-        }));
-        Self {
-            command: Command::Submit,
-            attributes,
-        }
-    }
-
+impl Request {
     pub(super) fn cancel(what: Cancel) -> Self {
         let (kind, value) = match what {
             Cancel::UserData(user_data) => (abi::cancel::USER_DATA, Value::U64(user_data)),
@@ -141,7 +124,7 @@ impl<'a> Request<'a> {
     }
 }
 
-impl GenlFamily for Request<'_> {
+impl GenlFamily for Request {
     fn family_name() -> &'static str {
         abi::FAMILY_NAME
     }
@@ -155,7 +138,7 @@ impl GenlFamily for Request<'_> {
     }
 }
 
-impl Emitable for Request<'_> {
+impl Emitable for Request {
     fn buffer_len(&self) -> usize {
         self.attributes.as_slice().buffer_len()
     }
@@ -163,6 +146,109 @@ impl Emitable for Request<'_> {
     fn emit(&self, buffer: &mut [u8]) {
         self.attributes.as_slice().emit(buffer);
     }
+}
+
+/// A SUBMIT message. Its calls are sent from where they lie.
+pub(super) struct Submit<'a> {
+    head: [u8; HEAD_MAX],
+    head_len: usize,
+    calls: &'a [abi::Call],
+}
+
+/// Longest head: the headers, CALL_SIZE, RESULTS_PTR and the header of the first CALLS.
+const HEAD_MAX: usize = HEADERS_LEN
+    + (ATTR_HEADER_LEN + size_of::<u32>())
+    + (ATTR_HEADER_LEN + size_of::<u64>())
+    + ATTR_HEADER_LEN;
+
+impl<'a> Submit<'a> {
+    /// A message of these calls (not none), whose results are to be written to the array at this
+    /// address.
+    pub(super) fn new(
+        family: u16,
+        sequence: u32,
+        flags: u16,
+        calls: &'a [abi::Call],
+        results: Option<u64>,
+    ) -> Self {
+        let mut head = [0; HEAD_MAX];
+        let mut header = NetlinkHeader::default();
+        header.message_type = family;
+        header.flags = NLM_F_REQUEST | flags;
+        header.sequence_number = sequence;
+        let command = GenlHeader {
+            cmd: Command::Submit as u8,
+            version: abi::FAMILY_VERSION,
+        };
+        let size = Attribute {
+            kind: abi::submit::CALL_SIZE,
+            value: Value::U32(size_of::<abi::Call>() as u32),
+        };
+        let results = results.map(|address| Attribute {
+            kind: abi::submit::RESULTS_PTR,
+            value: Value::U64(address),
+        });
+
+        let mut at = header.buffer_len();
+        let mut emit = |part: &dyn Emitable| {
+            part.emit(&mut head[at..at + part.buffer_len()]);
+            at += part.buffer_len();
+        };
+        emit(&command);
+        emit(&size);
+        if let Some(results) = &results {
+            emit(results);
+        }
+        let first = calls.len().min(CALLS_PER_ATTR);
+        head[at..at + ATTR_HEADER_LEN].copy_from_slice(&calls_header(first));
+        let head_len = at + ATTR_HEADER_LEN;
+
+        let more = calls.len().div_ceil(CALLS_PER_ATTR).saturating_sub(1) * ATTR_HEADER_LEN;
+        header.length = (head_len + more + size_of_val(calls)) as u32;
+        header.emit(&mut head);
+        Self {
+            head,
+            head_len,
+            calls,
+        }
+    }
+
+    /// Sends the message, in parts.
+    pub(super) fn send(&self, transport: &impl Transport) -> io::Result<Sent> {
+        let head = IoSlice::new(&self.head[..self.head_len]);
+        if self.calls.len() <= CALLS_PER_ATTR {
+            return transport.send(&[head, IoSlice::new(self.calls.as_bytes())]);
+        }
+        let mut attributes = self.calls.chunks(CALLS_PER_ATTR);
+        let first = attributes.next().unwrap_or_default();
+        let headers: Vec<_> = attributes
+            .clone()
+            .map(|calls| calls_header(calls.len()))
+            .collect();
+        let more = headers
+            .iter()
+            .zip(attributes)
+            .flat_map(|(header, calls)| [IoSlice::new(header), IoSlice::new(calls.as_bytes())]);
+        let parts: Vec<_> = [head, IoSlice::new(first.as_bytes())]
+            .into_iter()
+            .chain(more)
+            .collect();
+        let sent = transport.send(&parts);
+        if matches!(sent, Ok(Sent::InChild)) {
+            mem::forget(parts);
+            mem::forget(headers);
+        }
+        sent
+    }
+}
+
+/// The header of a CALLS attribute.
+fn calls_header(calls: usize) -> [u8; ATTR_HEADER_LEN] {
+    let length = (ATTR_HEADER_LEN + calls * size_of::<abi::Call>()) as u16;
+    let mut header = [0; ATTR_HEADER_LEN];
+    header[..2].copy_from_slice(&length.to_ne_bytes());
+    header[2..].copy_from_slice(&abi::submit::CALLS.to_ne_bytes());
+    header
 }
 
 /// A message of the module.
@@ -293,6 +379,12 @@ fn session(attributes: &[u8]) -> Result<SessionInfo, DecodeError> {
         delivered: 0,
         rejected: 0,
         last_seq: 0,
+        skipped: 0,
+        canceled: 0,
+        timed_out: 0,
+        inline: 0,
+        idle: 0,
+        latency: Vec::new(),
     };
     each(attributes, |kind, value| {
         match kind {
@@ -317,6 +409,17 @@ fn session(attributes: &[u8]) -> Result<SessionInfo, DecodeError> {
             abi::session::DELIVERED => it.delivered = parse_u64(value)?,
             abi::session::REJECTED => it.rejected = parse_u64(value)?,
             abi::session::LAST_SEQ => it.last_seq = parse_u32(value)?,
+            abi::session::SKIPPED => it.skipped = parse_u64(value)?,
+            abi::session::CANCELED => it.canceled = parse_u64(value)?,
+            abi::session::TIMED_OUT => it.timed_out = parse_u64(value)?,
+            abi::session::INLINE => it.inline = parse_u64(value)?,
+            abi::session::IDLE => it.idle = parse_u32(value)?,
+            abi::session::LATENCY => {
+                let latency = abi::Latency::read_from_bytes(value).map_err(|_| {
+                    DecodeError::from(format!("a latency of {} bytes", value.len()))
+                })?;
+                it.latency.push(Latency::from_abi(&latency));
+            }
             _ => {}
         }
         Ok(())

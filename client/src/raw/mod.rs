@@ -6,6 +6,10 @@
 //! returns as soon as the kernel accepted them; [`Session::wait`] and its relatives return one
 //! [`Completion`] per call, in the order in which the calls ended. `user_data` tells them apart.
 //!
+//! Calls flagged [`CallFlags::INLINE`] are made by the submitting thread itself; with
+//! [`Session::submit_into`] their results come back in memory, [`Results`], and no message. A
+//! [`Chain`] is calls that need each other.
+//!
 //! Building a [`Call`] is `unsafe`, since its arguments may be addresses: see [`Call::new`] for the
 //! contract. Everything else is safe.
 
@@ -13,6 +17,7 @@ mod batch;
 mod builder;
 mod call;
 mod cancel;
+mod chain;
 mod completion;
 mod connection;
 mod exchange;
@@ -21,6 +26,7 @@ mod info;
 mod message;
 mod plan;
 mod rejection;
+mod results;
 mod session;
 mod sys;
 
@@ -31,8 +37,10 @@ pub use batch::Batch;
 pub use builder::SessionBuilder;
 pub use call::{Call, CallFlags};
 pub use cancel::{Cancel, Canceled};
+pub use chain::{Arg, Chain, Step};
 pub use completion::Completion;
 pub use features::Features;
-pub use info::{SessionInfo, SyscallInfo};
+pub use info::{Latency, SessionInfo, SyscallInfo};
 pub use nlcall_abi::{ArgKind, FrontEnd, Outcome, Restart, SessionState, Verdict};
+pub use results::Results;
 pub use session::{Session, SubmitError, Submitted};

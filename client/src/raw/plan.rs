@@ -9,13 +9,23 @@ use nlcall_abi::{self as abi, flag};
 use super::message::{ATTR_HEADER_LEN, CALLS_PER_ATTR, HEADERS_LEN};
 use crate::Error;
 
-/// Most calls that a SUBMIT message of at most `message_max` bytes can hold.
-pub(super) const fn calls_per_message(message_max: usize) -> usize {
+/// Most CALLS attributes in a message: two parts each, of at most 1024 (`UIO_MAXIOV`) that one
+/// `sendmsg` takes.
+const MAX_ATTRS: usize = 500;
+
+/// Most calls that a SUBMIT message of at most `message_max` bytes can hold, with or without the
+/// address of a results array.
+pub(super) const fn calls_per_message(message_max: usize, with_results: bool) -> usize {
     const CALL: usize = size_of::<abi::Call>();
-    const FIXED: usize = HEADERS_LEN + ATTR_HEADER_LEN + size_of::<u32>();
+    const CALL_SIZE: usize = ATTR_HEADER_LEN + size_of::<u32>();
+    const RESULTS_PTR: usize = ATTR_HEADER_LEN + size_of::<u64>();
     const FULL_ATTR: usize = ATTR_HEADER_LEN + CALLS_PER_ATTR * CALL;
 
-    let room = message_max.saturating_sub(FIXED);
+    let fixed = HEADERS_LEN + CALL_SIZE + if with_results { RESULTS_PTR } else { 0 };
+    let room = message_max.saturating_sub(fixed);
+    if room >= MAX_ATTRS * FULL_ATTR {
+        return MAX_ATTRS * CALLS_PER_ATTR;
+    }
     room / FULL_ATTR * CALLS_PER_ATTR + (room % FULL_ATTR).saturating_sub(ATTR_HEADER_LEN) / CALL
 }
 

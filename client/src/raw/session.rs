@@ -10,7 +10,8 @@ use super::{
     connection::Connection,
     exchange::Patience,
     sys::{Socket, Transport},
-    Batch, Cancel, Canceled, Completion, Features, SessionBuilder, SessionInfo, SyscallInfo,
+    Batch, Cancel, Canceled, Completion, Features, Results, SessionBuilder, SessionInfo,
+    SyscallInfo,
 };
 use crate::Error;
 
@@ -24,6 +25,12 @@ use crate::Error;
 /// The session's descriptor ([`AsFd`]) is readable while there may be a completion to take. It is
 /// an epoll descriptor and good for nothing but polling. Take completions with
 /// [`try_wait`](Self::try_wait) until there is none, then poll.
+///
+/// After a submission was rejected for a limit ([`Error::is_limit`]), poll
+/// [`socket`](Self::socket) for `POLLOUT` as well: it is not writable until there is room for what
+/// was rejected. Submit the rest then, or after a completion was taken. Where only the session's
+/// own [`Error::InFlightLimit`] was met, the kernel knows nothing of it, and a completion taken
+/// is what makes room.
 ///
 /// # The end of a session
 ///
@@ -125,6 +132,58 @@ impl Session {
         self.connection.submit(batch)
     }
 
+    /// Submits a batch of INLINE calls and has their results written to memory: when this returns,
+    /// all of them have ended, and no message came back. The batch is only read, and may be
+    /// submitted again.
+    ///
+    /// Results are in the order of the calls. A call has none there where it succeeded and asked
+    /// for that ([`CallFlags::SKIP_SUCCESS`](super::CallFlags::SKIP_SUCCESS)), or where the memory
+    /// could not be written: its completion then comes as any other, counts as
+    /// [in flight](Self::in_flight) and is to be [waited for](Self::wait).
+    ///
+    /// The batch is split as for [`submit`](Self::submit). Other threads may submit through the
+    /// session meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// As for [`submit`](Self::submit), without the limit of calls in flight; `EINVAL` names a call
+    /// that is not INLINE. [`Error::InChild`] where the batch [forked](super::Call#inline-calls)
+    /// and this is the child. The results of what was accepted are there in any case.
+    pub fn submit_into(
+        &self,
+        batch: &Batch,
+        results: &mut Results,
+    ) -> Result<Submitted, SubmitError> {
+        self.connection.submit_into(batch, results)
+    }
+
+    /// Blocks while a limit stands in the way of a submission, after one was rejected for that
+    /// ([`Error::is_limit`]). Returns at once where there is room, or when there is a completion to
+    /// take, which makes room as well.
+    ///
+    /// Limits of the user and of the machine (`EBUSY`) are none that this session makes room under
+    /// alone: waiting for a time is all that can be done about those.
+    ///
+    /// ```no_run
+    /// # use nlcall::raw::{Batch, Session};
+    /// # fn example(session: &Session, mut batch: Batch) -> Result<(), nlcall::Error> {
+    /// while let Err(rejected) = session.submit(batch) {
+    ///     if !rejected.error.is_limit() {
+    ///         return Err(rejected.error);
+    ///     }
+    ///     batch = rejected.rest;
+    ///     while let Some(completion) = session.try_wait()? {
+    ///         println!("call {}: {:?}", completion.user_data, completion.result());
+    ///     }
+    ///     session.wait_for_room()?;
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wait_for_room(&self) -> Result<(), Error> {
+        self.connection.wait_for_room()
+    }
+
     /// The next completion; blocks until there is one.
     ///
     /// # Errors
@@ -158,8 +217,9 @@ impl Session {
     /// Calls that were accepted and whose completion was not yet returned to the caller.
     ///
     /// A call with [`CallFlags::SKIP_SUCCESS`](super::CallFlags::SKIP_SUCCESS) that succeeds stays
-    /// in this number, since nothing is heard of it: with such calls it is an upper bound, and
-    /// [`wait`](Self::wait) may block although nothing is left.
+    /// in this number, since nothing is heard of it, until the session asks the kernel: with such
+    /// calls it is an upper bound. [`wait`](Self::wait) asks before it sleeps, and
+    /// [`submit`](Self::submit) before it reports a limit.
     pub fn in_flight(&self) -> usize {
         self.connection.exchange.in_flight()
     }

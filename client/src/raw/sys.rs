@@ -3,7 +3,7 @@
 //! The system calls that the library makes itself, and nothing else.
 
 use std::{
-    io,
+    io::{self, IoSlice},
     os::fd::{AsFd, BorrowedFd, OwnedFd},
     time::Duration,
 };
@@ -12,7 +12,7 @@ use netlink_sys::{protocols::NETLINK_GENERIC, SocketAddr};
 use rustix::{
     event::{epoll, eventfd, poll, EventfdFlags, PollFd, PollFlags, Timespec},
     io::Errno,
-    net::{recv, sockopt, RecvFlags},
+    net::{recv, sendmsg, sockopt, RecvFlags, SendAncillaryBuffer, SendFlags},
 };
 
 use crate::Error;
@@ -36,6 +36,16 @@ pub(super) enum Received {
     Overrun,
 }
 
+/// Where the sending of a message ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sent {
+    /// In the thread that sent it.
+    Here,
+    /// In the child process that an INLINE call of the message made of that thread. Other threads
+    /// may have held any lock at that moment, the allocator's included.
+    InChild,
+}
+
 /// The way to the kernel. Tests put a model of the kernel here.
 pub(super) trait Transport {
     /// Port id of the socket.
@@ -44,15 +54,20 @@ pub(super) trait Transport {
     /// Longest message that [`send`](Self::send) takes, in bytes.
     fn message_max(&self) -> usize;
 
-    /// Sends one message. The kernel has answered it when this returns.
-    fn send(&self, message: &[u8]) -> io::Result<()>;
+    /// Sends one message, given in parts. The kernel has answered it when this returns.
+    fn send(&self, message: &[IoSlice<'_>]) -> io::Result<Sent>;
 
     /// Takes one datagram; does not block.
     fn receive(&self, buffer: &mut [u8]) -> io::Result<Received>;
 
     /// Blocks until something can be received, or [`signal`](Self::signal) is on, or the time is
-    /// over, or a signal handler ran.
-    fn sleep(&self, timeout: Option<Duration>) -> io::Result<()>;
+    /// over, or a signal handler ran; where `for_room` says so, also until
+    /// [`has_room`](Self::has_room).
+    fn sleep(&self, timeout: Option<Duration>, for_room: bool) -> io::Result<()>;
+
+    /// Whether the kernel does not keep back its `POLLOUT`, as it does after it rejected a message
+    /// for a limit, until there is room.
+    fn has_room(&self) -> io::Result<bool>;
 
     /// Switches on or off what makes [`sleep`](Self::sleep) return at once although nothing can be
     /// received.
@@ -165,9 +180,19 @@ impl Transport for Socket {
         self.message_max
     }
 
-    fn send(&self, message: &[u8]) -> io::Result<()> {
-        // Netlink takes a message whole or not at all.
-        self.netlink.send(message, 0).map(drop)
+    fn send(&self, message: &[IoSlice<'_>]) -> io::Result<Sent> {
+        let sent = sendmsg(
+            &self.netlink,
+            message,
+            &mut SendAncillaryBuffer::default(),
+            SendFlags::empty(),
+        );
+        match sent? {
+            // What any call of fork(2) returns in the child, whichever way it was made.
+            0 => Ok(Sent::InChild),
+            // Netlink takes a message whole or not at all.
+            _ => Ok(Sent::Here),
+        }
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
@@ -183,9 +208,11 @@ impl Transport for Socket {
         }
     }
 
-    fn sleep(&self, timeout: Option<Duration>) -> io::Result<()> {
+    fn sleep(&self, timeout: Option<Duration>, for_room: bool) -> io::Result<()> {
+        let mut events = PollFlags::IN;
+        events.set(PollFlags::OUT, for_room);
         let mut fds = [
-            PollFd::new(&self.netlink, PollFlags::IN),
+            PollFd::new(&self.netlink, events),
             PollFd::new(&self.signal, PollFlags::IN),
         ];
         // A time beyond what the kernel can express is as good as none.
@@ -194,6 +221,11 @@ impl Transport for Socket {
             Ok(_) | Err(Errno::INTR) => Ok(()),
             Err(errno) => Err(errno.into()),
         }
+    }
+
+    fn has_room(&self) -> io::Result<bool> {
+        let mut fds = [PollFd::new(&self.netlink, PollFlags::OUT)];
+        Ok(poll(&mut fds, Some(&Timespec::default()))? > 0)
     }
 
     fn signal(&self, on: bool) {
@@ -260,9 +292,11 @@ mod tests {
         let mut message = vec![0; socket.message_max()];
         message[..4].copy_from_slice(&(socket.message_max() as u32).to_ne_bytes());
         message[4..6].copy_from_slice(&1u16.to_ne_bytes());
-        socket.send(&message).expect("it fits");
+        socket.send(&[IoSlice::new(&message)]).expect("it fits");
         message.push(0);
-        let error = socket.send(&message).expect_err("one byte more does not");
+        let error = socket
+            .send(&[IoSlice::new(&message)])
+            .expect_err("one byte more does not");
         assert_eq!(Errno::from_io_error(&error), Some(Errno::MSGSIZE));
     }
 
@@ -282,9 +316,9 @@ mod tests {
         message[4..6].copy_from_slice(&u16::MAX.to_ne_bytes());
         message[6..8].copy_from_slice(&5u16.to_ne_bytes());
         message[8..12].copy_from_slice(&77u32.to_ne_bytes());
-        socket.send(&message).expect("sent");
+        socket.send(&[IoSlice::new(&message)]).expect("sent");
         assert!(is_readable(socket.readiness()));
-        socket.sleep(None).expect("no sleep");
+        socket.sleep(None, false).expect("no sleep");
         let Received::Datagram(length) = socket.receive(&mut buffer).expect("no error") else {
             panic!("no answer");
         };
@@ -305,7 +339,7 @@ mod tests {
         message[..4].copy_from_slice(&20u32.to_ne_bytes());
         message[4..6].copy_from_slice(&u16::MAX.to_ne_bytes());
         message[6..8].copy_from_slice(&5u16.to_ne_bytes());
-        socket.send(&message).expect("sent");
+        socket.send(&[IoSlice::new(&message)]).expect("sent");
         let mut buffer = [0; 8];
         let Received::Datagram(length) = socket.receive(&mut buffer).expect("no error") else {
             panic!("no answer");
@@ -320,13 +354,13 @@ mod tests {
             socket.signal(true);
         }
         assert!(is_readable(socket.readiness()));
-        socket.sleep(None).expect("no sleep");
+        socket.sleep(None, false).expect("no sleep");
         for _ in 0..2 {
             socket.signal(false);
         }
         assert!(!is_readable(socket.readiness()));
         socket
-            .sleep(Some(Duration::from_millis(1)))
+            .sleep(Some(Duration::from_millis(1)), false)
             .expect("a short sleep");
     }
 }

@@ -3,7 +3,10 @@
 //! The raw layer against a model of the kernel.
 
 mod answers;
+mod chains;
 mod ends;
 mod kernel;
 mod messages;
+mod results;
+mod room;
 mod threads;

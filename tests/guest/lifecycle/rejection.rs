@@ -26,9 +26,13 @@ pub const TESTS: &[Test] = tests![
 fn unsupported_fields_are_rejected() {
     let mut socket = RawSocket::open();
     let limit = Duration::from_secs(1);
+    let mut with_data = WireCall::from(calls::getpid());
+    with_data.arg_kinds = ArgKind::Data as u32;
+    // SAFETY: getpid takes no arguments.
+    let with_data = unsafe { Call::from_abi(with_data) };
     let fields = [
         (calls::getpid().timeout(limit), "timeout_ns"),
-        (calls::getpid().arg_kind(0, ArgKind::Data), "arg_kinds"),
+        (with_data, "arg_kinds"),
         (calls::getpid().flags(CallFlags::LINK), "flags"),
         (calls::getpid().flags(CallFlags::INLINE), "flags"),
         (calls::getpid().flags(CallFlags::DRAIN), "flags"),

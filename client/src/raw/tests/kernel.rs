@@ -5,9 +5,10 @@
 
 use std::{
     collections::VecDeque,
-    io,
+    io::{self, IoSlice},
     mem::size_of,
     num::NonZeroI32,
+    ptr,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -27,7 +28,7 @@ use crate::raw::{
     self,
     connection::Connection,
     exchange::Patience,
-    sys::{Received, Transport},
+    sys::{Received, Sent, Transport},
     Batch,
 };
 
@@ -89,6 +90,35 @@ impl Message {
             .flat_map(|(_, value)| value.chunks(size_of::<Call>()))
             .map(|entry| Call::read_from_bytes(entry).expect("whole calls"))
             .collect()
+    }
+
+    /// Where the results of a SUBMIT are to be written.
+    pub(super) fn results_ptr(&self) -> Option<u64> {
+        let mut attributes = self.attributes.iter();
+        attributes.find_map(|(kind, value)| {
+            let value = value.as_slice().try_into().ok();
+            value
+                .filter(|_| *kind == abi::submit::RESULTS_PTR)
+                .map(u64::from_ne_bytes)
+        })
+    }
+
+    /// Writes results to the array that the SUBMIT names.
+    pub(super) fn write(&self, results: &[CallResult]) {
+        let address = self.results_ptr().expect("the message has RESULTS_PTR");
+        assert_eq!(address % 8, 0);
+        let header = ptr::with_exposed_provenance_mut::<abi::ResultsHeader>(address as usize);
+        // SAFETY: the library gave this address to a kernel, for as long as it sends the message.
+        unsafe {
+            let before = header.read();
+            assert_eq!((before.done, before.reserved), (0, 0));
+            assert!(self.calls().len() <= before.capacity as usize);
+            let entries = header.add(1).cast::<CallResult>();
+            for (index, result) in results.iter().enumerate() {
+                entries.add(index).write(*result);
+                (*header).done = index as u32 + 1;
+            }
+        }
     }
 
     /// A result for each call of a SUBMIT: its number plus 1000.
@@ -232,6 +262,21 @@ pub(super) fn done(request: &Message, code: i32) -> Vec<u8> {
     )
 }
 
+/// A dump of one session with these 64-bit attributes, and its end.
+pub(super) fn own_session_of(request: &Message, values: &[(u16, u64)]) -> Vec<Event> {
+    let values: Vec<_> = values
+        .iter()
+        .map(|(kind, value)| (*kind, value.to_ne_bytes()))
+        .collect();
+    let attributes: Vec<_> = values
+        .iter()
+        .map(|(kind, value)| (*kind, &value[..]))
+        .collect();
+    let mut datagram = reply(request, Command::SessionGet, &attributes);
+    datagram.extend(done(request, 0));
+    vec![Event::Datagram(datagram)]
+}
+
 /// A dump of one session and its end.
 pub(super) fn own_session(request: &Message, last_seq: u32, in_flight: u32) -> Vec<Event> {
     let attributes: &[(u16, &[u8])] = &[
@@ -252,6 +297,8 @@ pub(super) fn own_session(request: &Message, last_seq: u32, in_flight: u32) -> V
 pub(super) enum Event {
     Datagram(Vec<u8>),
     Overrun,
+    /// What the request leaves behind is found by the child that it made.
+    InChild,
 }
 
 /// What the kernel does with a request of the family.
@@ -267,6 +314,7 @@ struct State {
     handler: Handler,
     log: Vec<Message>,
     signal: bool,
+    has_room: bool,
     asleep: usize,
 }
 
@@ -293,6 +341,7 @@ impl Kernel {
             handler: Box::new(handler),
             log: Vec::new(),
             signal: false,
+            has_room: true,
             asleep: 0,
         };
         Arc::new(Self {
@@ -316,6 +365,12 @@ impl Kernel {
     /// Puts something into the socket.
     pub(super) fn deliver(&self, event: Event) {
         self.lock().queue.push_back(event);
+        self.changed.notify_all();
+    }
+
+    /// Whether the socket is writable.
+    pub(super) fn set_room(&self, has_room: bool) {
+        self.lock().has_room = has_room;
         self.changed.notify_all();
     }
 
@@ -380,24 +435,27 @@ impl Transport for Socket {
         self.message_max
     }
 
-    fn send(&self, bytes: &[u8]) -> io::Result<()> {
+    fn send(&self, parts: &[IoSlice<'_>]) -> io::Result<Sent> {
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| part.iter().copied()).collect();
         if bytes.len() > self.message_max.min(self.send_max) {
             return Err(io::Error::from_raw_os_error(90)); // EMSGSIZE
         }
-        let message = Message::parse(bytes);
+        let message = Message::parse(&bytes);
         let mut state = self.kernel.lock();
         let events = (state.handler)(&message);
         state.log.push(message);
+        let in_child = events.iter().any(|event| matches!(event, Event::InChild));
         state.queue.extend(events);
         drop(state);
         self.kernel.changed.notify_all();
-        Ok(())
+        Ok(if in_child { Sent::InChild } else { Sent::Here })
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
         match self.kernel.lock().queue.pop_front() {
             None => Ok(Received::Empty),
             Some(Event::Overrun) => Ok(Received::Overrun),
+            Some(Event::InChild) => panic!("the child receives from the parent's socket"),
             Some(Event::Datagram(datagram)) => {
                 let copied = datagram.len().min(buffer.len());
                 buffer[..copied].copy_from_slice(&datagram[..copied]);
@@ -406,11 +464,13 @@ impl Transport for Socket {
         }
     }
 
-    fn sleep(&self, timeout: Option<Duration>) -> io::Result<()> {
+    fn sleep(&self, timeout: Option<Duration>, for_room: bool) -> io::Result<()> {
         let mut state = self.kernel.lock();
         state.asleep += 1;
         self.kernel.changed.notify_all();
-        let idle = |state: &mut State| state.queue.is_empty() && !state.signal;
+        let idle = |state: &mut State| {
+            state.queue.is_empty() && !state.signal && !(for_room && state.has_room)
+        };
         let changed = &self.kernel.changed;
         let mut state = match timeout {
             Some(time) => {
@@ -423,6 +483,10 @@ impl Transport for Socket {
         };
         state.asleep -= 1;
         Ok(())
+    }
+
+    fn has_room(&self) -> io::Result<bool> {
+        Ok(self.kernel.lock().has_room)
     }
 
     fn signal(&self, on: bool) {

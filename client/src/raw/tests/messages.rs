@@ -13,7 +13,7 @@ use super::kernel::{
     ack, batch, call, done, open, own_session, reply, take_all, Event, Kernel, Socket,
 };
 use crate::{
-    raw::{connection::Connection, plan, Call, CallFlags, Cancel, Canceled},
+    raw::{connection::Connection, plan, Arg, Call, CallFlags, Cancel, Canceled},
     Error,
 };
 
@@ -21,13 +21,12 @@ use crate::{
 fn a_submit_message_is_exactly_its_calls() {
     let kernel = Kernel::willing();
     let session = open(&kernel);
+    let mut args = [1, 2, 3, 4, 5, 0].map(Arg::Value);
+    args[5] = Arg::OutPtr(u64::MAX);
     // SAFETY: the model executes nothing.
-    let full = unsafe { Call::new(257, &[1, 2, 3, 4, 5, u64::MAX]) }
+    let full = unsafe { Call::with_args(257, &args) }
         .user_data(0x0102_0304_0506_0708)
         .flags(CallFlags::DRAIN | CallFlags::from_bits_retain(1 << 31))
-        .arg_kind(1, ArgKind::Load)
-        .arg_kind(1, ArgKind::Data)
-        .arg_kind(5, ArgKind::Out)
         .timeout(Duration::from_micros(3));
     let calls = [full, call(39, 2)];
     let submitted = session
@@ -47,7 +46,7 @@ fn a_submit_message_is_exactly_its_calls() {
         nr: 257,
         flags: flag::DRAIN | 1 << 31,
         args: [1, 2, 3, 4, 5, u64::MAX],
-        arg_kinds: 1 << 4 | 2 << 20,
+        arg_kinds: (ArgKind::OutPtr as u32) << 20,
         reserved: 0,
         timeout_ns: 3000,
     };
@@ -146,9 +145,13 @@ fn an_empty_batch_sends_nothing() {
 
 proptest! {
     #[test]
-    fn messages_are_as_long_as_predicted(message_max in 112usize..300_000) {
-        let calls = plan::calls_per_message(message_max);
-        let len = |calls: usize| 16 + 4 + 8 + calls * 80 + calls.div_ceil(819) * 4;
+    fn messages_are_as_long_as_predicted(
+        message_max in 124usize..300_000,
+        with_results: bool,
+    ) {
+        let calls = plan::calls_per_message(message_max, with_results);
+        let fixed = 16 + 4 + 8 + if with_results { 12 } else { 0 };
+        let len = |calls: usize| fixed + calls * 80 + calls.div_ceil(819) * 4;
         prop_assert!(len(calls) <= message_max);
         prop_assert!(len(calls + 1) > message_max);
     }

@@ -27,6 +27,7 @@ use crate::{
         Chunks,
         Room, //
     },
+    config,
     ended::{
         self,
         Ending,
@@ -104,8 +105,8 @@ impl Session {
             gone: inner.crew.gone(),
             idle: inner.crew.idle(),
             blocked: self.blocked_counter().load(Relaxed).max(0) as u32,
-            max_workers: shim::max_workers(),
-            max_running: shim::online_cpus().clamp(1, 4),
+            max_workers: config::max_workers(),
+            max_running: config::max_running(),
         }
     }
 

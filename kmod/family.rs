@@ -15,6 +15,7 @@ use kernel::{
 
 use crate::{
     calls::Which,
+    config,
     message::{
         Body,
         Message,
@@ -35,14 +36,22 @@ use crate::{
         End,
         Session, //
     },
+    settings::{
+        self,
+        Access,
+        Changes,
+        SETTINGS, //
+    },
     shim,
     socket::{
         self,
         Binding,
         Bindings, //
     },
+    text::Text,
     wire::{
         cancel,
+        config as attr,
         features,
         session,
         submit,
@@ -153,6 +162,16 @@ static CANCEL_POLICY: Policy<{ cancel::ALL as usize + 1 }> = Policy::new(&[
     (cancel::ALL, bindings::NLA_FLAG),
 ]);
 
+static CONFIG_POLICY: Policy<{ attr::MAX as usize + 1 }> = {
+    let mut attributes = [(attr::ACCESS, bindings::NLA_NUL_STRING); settings::COUNT + 1];
+    let mut i = 0;
+    while i < settings::COUNT {
+        attributes[i] = (SETTINGS[i].attr, bindings::NLA_U32);
+        i += 1;
+    }
+    Policy::new(&attributes)
+};
+
 static SESSION_POLICY: Policy<{ session::OWN as usize + 1 }> =
     Policy::new(&[(session::OWN, bindings::NLA_FLAG)]);
 
@@ -219,7 +238,7 @@ const fn on_dump<const N: usize>(
     )
 }
 
-struct Operations([bindings::genl_split_ops; 5]);
+struct Operations([bindings::genl_split_ops; 7]);
 
 // SAFETY: Constant; the pointers lead to statics that are constant.
 unsafe impl Sync for Operations {}
@@ -231,6 +250,8 @@ static OPERATIONS: Operations = Operations([
     on_do::<0>(Command::FeaturesGet, None, do_features_get),
     on_dump(Command::SessionGet, Some(&SESSION_POLICY), dump_sessions),
     on_dump::<0>(Command::SyscallGet, None, dump_syscalls),
+    on_do::<0>(Command::ConfigGet, None, do_config_get),
+    on_do(Command::ConfigSet, Some(&CONFIG_POLICY), do_config_set),
 ]);
 
 /// The registered family.
@@ -285,6 +306,33 @@ impl Request {
             }
             Some(attr.cast::<u8>().add(ATTR_HEADER).cast::<[u8; N]>().read())
         }
+    }
+
+    /// The text of an attribute; the policy demanded that it ends with a NUL.
+    fn get_str(&self, kind: u16) -> Option<&str> {
+        // SAFETY: By the type invariant, as in `get()`. The policy saw a NUL within the attribute.
+        let text = unsafe {
+            let attr = *(*self.info).attrs.add(usize::from(kind));
+            if attr.is_null() {
+                return None;
+            }
+            CStr::from_char_ptr(attr.cast::<u8>().add(ATTR_HEADER).cast())
+        };
+        Some(text.to_str().unwrap_or("?"))
+    }
+
+    /// Where an attribute that is there begins, counted from the first.
+    fn offset(&self, kind: u16) -> usize {
+        // SAFETY: By the type invariant.
+        let attr = unsafe { *(*self.info).attrs.add(usize::from(kind)) };
+        attr as usize - self.attrs().as_ptr() as usize
+    }
+
+    /// Whether the sender and the opener of its socket have `CAP_SYS_ADMIN` in the initial user
+    /// namespace.
+    fn is_admin(&self) -> bool {
+        // SAFETY: By the type invariant.
+        unsafe { bindings::netlink_capable(self.skb, sender::CAP_SYS_ADMIN) }
     }
 
     fn seq(&self) -> u32 {
@@ -529,12 +577,83 @@ unsafe extern "C" fn do_features_get(
         )?;
         body.put_u32(features::ARG_KINDS, parse::ARG_KINDS)?;
         body.put_u64(features::SUBMIT_ATTRS, parse::SUBMIT_ATTRS, features::PAD)?;
-        body.put_u32(features::MAX_IN_FLIGHT, shim::max_in_flight())?;
-        body.put_u32(features::MAX_WORKERS, shim::max_workers())?;
+        body.put_u32(features::MAX_IN_FLIGHT, config::max_in_flight())?;
+        body.put_u32(features::MAX_WORKERS, config::max_workers())?;
         body.put_str(features::KERNEL, shim::kernel_release())?;
         body.put_u64(features::POLICY_HASH, policy::hash(), features::PAD)?;
         body.put_str(features::MODULE_VERSION, crate::VERSION)
     }))
+}
+
+/// CONFIG_GET.
+///
+/// # Safety
+///
+/// Called by genetlink.
+unsafe extern "C" fn do_config_get(
+    skb: *mut bindings::sk_buff,
+    info: *mut bindings::genl_info,
+) -> i32 {
+    // INVARIANT: Called by genetlink with these.
+    let request = Request { skb, info };
+    errno_of(request.reply(Command::ConfigGet, |body| {
+        for (place, setting) in SETTINGS.iter().enumerate() {
+            body.put_u32(setting.attr, config::get(place))?;
+        }
+        body.put_str(
+            attr::ACCESS,
+            Text::format(format_args!("{}", config::access())).as_str(),
+        )
+    }))
+}
+
+/// CONFIG_SET.
+///
+/// # Safety
+///
+/// Called by genetlink.
+unsafe extern "C" fn do_config_set(
+    skb: *mut bindings::sk_buff,
+    info: *mut bindings::genl_info,
+) -> i32 {
+    // INVARIANT: Called by genetlink with these.
+    let request = Request { skb, info };
+    match changes(&request) {
+        Ok(changes) => {
+            config::set(&changes);
+            0
+        }
+        Err(rejection) => request.rejected(&rejection),
+    }
+}
+
+/// What a CONFIG_SET asks for, each value checked.
+fn changes(request: &Request) -> Result<Changes, Rejection> {
+    if !request.is_admin() {
+        return Err(reject!(
+            EPERM,
+            "CONFIG_SET needs CAP_SYS_ADMIN in the initial user namespace"
+        ));
+    }
+    let mut changes = Changes::default();
+    for (change, setting) in changes.values.iter_mut().zip(&SETTINGS) {
+        let Some(value) = request.get(setting.attr).map(u32::from_ne_bytes) else {
+            continue;
+        };
+        setting
+            .check(value)
+            .map_err(|rejection| rejection.at(request.offset(setting.attr)))?;
+        *change = Some(value);
+    }
+    if let Some(text) = request.get_str(attr::ACCESS) {
+        let access =
+            Access::parse(text).map_err(|rejection| rejection.at(request.offset(attr::ACCESS)))?;
+        changes.access = Some(access);
+    }
+    if changes.is_empty() {
+        return Err(reject!(EINVAL, "CONFIG_SET names no setting"));
+    }
+    Ok(changes)
 }
 
 fn errno_of(result: Result) -> i32 {

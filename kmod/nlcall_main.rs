@@ -14,6 +14,7 @@
 //! | `worker.rs` | a thread of the process that executes calls |
 //! | `delivery.rs` | completions on their way into the receive buffer |
 //! | `registry.rs` | all sessions |
+//! | `config.rs` | the settings that are in force |
 //! | `sender.rs` | the thread that sent a message: who it is and whether it may |
 //! | `socket.rs` | a netlink socket and the session bound to it |
 //! | `message.rs` | a netlink message being written |
@@ -22,7 +23,7 @@
 //!
 //! The rest knows no kernel types and is tested on the host (`pure.rs`): `parse`, `policy`,
 //! `calls` (the life of a call, after `docs/lifecycle.md`), `roster` (the list of workers), `ended`,
-//! `sched`, `owner`, `gate`, `reject`, `text`.
+//! `sched`, `owner`, `gate`, `settings`, `reject`, `text`.
 
 use kernel::{
     prelude::*,
@@ -35,6 +36,7 @@ use kernel::{
 pub mod calls;
 pub mod chunks;
 pub mod classic;
+pub mod config;
 pub mod crew;
 pub mod delivery;
 pub mod ended;
@@ -50,6 +52,7 @@ pub mod roster;
 pub mod sched;
 pub mod sender;
 pub mod session;
+pub mod settings;
 pub mod shim;
 pub mod slots;
 pub mod socket;
@@ -91,7 +94,7 @@ struct Nlcall {
 
 impl kernel::Module for Nlcall {
     fn init(_module: &'static ThisModule) -> Result<Self> {
-        sender::check_parameter()?;
+        config::init()?;
         let border = shim::Border::new()?;
         registry::init();
         let family = family::Registration::new()?;

@@ -15,6 +15,7 @@ pub mod policy;
 pub mod reject;
 pub mod roster;
 pub mod sched;
+pub mod settings;
 pub mod text;
 
 pub use nlcall_abi::{

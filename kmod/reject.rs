@@ -42,6 +42,16 @@ pub struct Rejection {
     pub text: Text,
 }
 
+impl Rejection {
+    /// Names the attribute that is wrong, by its offset.
+    pub fn at(self, at: usize) -> Self {
+        Self {
+            at: Some(at),
+            ..self
+        }
+    }
+}
+
 /// Makes a [`Rejection`]: `reject!(EINVAL, "call {index}: ...")`, or with the offset of an
 /// attribute, `reject!(EINVAL, at offset, "...")`.
 macro_rules! reject {

@@ -11,11 +11,13 @@ use kernel::{
 };
 
 use crate::{
+    config,
     owner::Identity,
     reject::{
         reject,
         Rejection, //
     },
+    settings::Access,
     shim::{
         self,
         sender_is, //
@@ -56,55 +58,18 @@ pub fn check() -> Result<(), Rejection> {
     access()
 }
 
-/// Who may submit.
-enum Access {
-    Root,
-    Group(u32),
-    Everyone,
-}
-
-impl Access {
-    /// Reads the module parameter `access`.
-    fn parse(parameter: &str) -> Option<Self> {
-        match parameter {
-            "root" => Some(Self::Root),
-            "everyone" => Some(Self::Everyone),
-            group => group.parse().ok().map(Self::Group),
-        }
-    }
-
-    /// Whether the current thread is let in.
-    fn admits(&self) -> bool {
-        match *self {
-            Self::Root => is_admin(),
-            Self::Group(gid) => is_admin() || in_group(gid),
-            Self::Everyone => true,
-        }
-    }
-}
-
-/// Checks the module parameter `access` when the module is loaded.
-pub fn check_parameter() -> Result {
-    if Access::parse(shim::access()).is_some() {
-        return Ok(());
-    }
-    pr_err!(
-        "access={}: give root, everyone or the number of a group\n",
-        shim::access()
-    );
-    Err(EINVAL)
-}
-
-/// Whether the module parameter `access` lets the current thread in.
+/// Whether the setting `access` lets the current thread in.
 fn access() -> Result<(), Rejection> {
-    if Access::parse(shim::access()).is_some_and(|access| access.admits()) {
+    let access = config::access();
+    let admitted = match access {
+        Access::Everyone => true,
+        Access::Root => is_admin(),
+        Access::Group(gid) => is_admin() || in_group(gid),
+    };
+    if admitted {
         return Ok(());
     }
-    Err(reject!(
-        EPERM,
-        "module parameter access={} does not let you submit",
-        shim::access()
-    ))
+    Err(reject!(EPERM, "access={access} does not let you submit"))
 }
 
 /// Whether the current thread is in the group `gid` of the initial user namespace.

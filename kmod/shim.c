@@ -27,15 +27,41 @@
 
 #include "shim.h"
 
-char *nlcall_access = "root";
-module_param_named(access, nlcall_access, charp, 0444);
+char nlcall_access[32] = "root";
+module_param_string(access, nlcall_access, sizeof(nlcall_access), 0444);
 MODULE_PARM_DESC(access, "who may submit: root (default), everyone or a group id");
-unsigned int nlcall_max_in_flight = 65536;
-module_param_named(max_in_flight, nlcall_max_in_flight, uint, 0444);
-MODULE_PARM_DESC(max_in_flight, "most calls in flight per session, 1 to 1048576 (default 65536)");
-unsigned int nlcall_max_workers = 128;
-module_param_named(max_workers, nlcall_max_workers, uint, 0444);
-MODULE_PARM_DESC(max_workers, "most workers per session, 1 to 4096 (default 128)");
+
+#define NLCALL_SETTING(name, index, text)				\
+	module_param_named(name, nlcall_settings[index], uint, 0444);	\
+	MODULE_PARM_DESC(name, text)
+
+unsigned int nlcall_settings[NLCALL_SETTINGS] = {
+	[NLCALL_MAX_IN_FLIGHT] = 65536,
+	[NLCALL_MAX_WORKERS] = 128,
+	[NLCALL_MAX_IN_FLIGHT_USER] = 262144,
+	[NLCALL_MAX_WORKERS_USER] = 1024,
+	[NLCALL_MAX_WORKERS_TOTAL] = 8192,
+	[NLCALL_MAX_RUNNING] = 0,
+	[NLCALL_IDLE_MS] = 5000,
+	[NLCALL_MAX_INLINE_BYTES] = 64 << 20,
+};
+NLCALL_SETTING(max_in_flight, NLCALL_MAX_IN_FLIGHT,
+	       "most calls in flight per session (default 65536)");
+NLCALL_SETTING(max_workers, NLCALL_MAX_WORKERS,
+	       "most workers per session (default 128)");
+NLCALL_SETTING(max_in_flight_user, NLCALL_MAX_IN_FLIGHT_USER,
+	       "most calls in flight per user (default 262144)");
+NLCALL_SETTING(max_workers_user, NLCALL_MAX_WORKERS_USER,
+	       "most workers per user (default 1024)");
+NLCALL_SETTING(max_workers_total, NLCALL_MAX_WORKERS_TOTAL,
+	       "most workers of the machine (default 8192)");
+NLCALL_SETTING(max_running, NLCALL_MAX_RUNNING,
+	       "most running workers per session (default 0: by processors)");
+NLCALL_SETTING(idle_ms, NLCALL_IDLE_MS,
+	       "milliseconds that a worker without a call stays (default 5000)");
+NLCALL_SETTING(max_inline_bytes, NLCALL_MAX_INLINE_BYTES,
+	       "most bytes of waiting INLINE messages per user (default 64 MiB)");
+
 bool nlcall_classic;
 module_param_named(classic, nlcall_classic, bool, 0444);
 MODULE_PARM_DESC(classic, "also serve raw netlink protocol 28 (default no)");

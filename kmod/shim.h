@@ -19,12 +19,25 @@ struct sock;
 struct workqueue_struct;
 struct xarray;
 
-/* Parameters, constant after loading. In C, since the module macro of Rust
- * does not show its parameters in sysfs.
+/*
+ * Parameters. In C, since the module macro of Rust does not show its
+ * parameters in sysfs. They change under kernel_param_lock(), and the
+ * settings are read without it: they are atomic words. settings.rs has the
+ * same order.
  */
-extern char *nlcall_access;
-extern unsigned int nlcall_max_in_flight;
-extern unsigned int nlcall_max_workers;
+enum nlcall_setting {
+	NLCALL_MAX_IN_FLIGHT,
+	NLCALL_MAX_WORKERS,
+	NLCALL_MAX_IN_FLIGHT_USER,
+	NLCALL_MAX_WORKERS_USER,
+	NLCALL_MAX_WORKERS_TOTAL,
+	NLCALL_MAX_RUNNING,
+	NLCALL_IDLE_MS,
+	NLCALL_MAX_INLINE_BYTES,
+	NLCALL_SETTINGS
+};
+extern unsigned int nlcall_settings[NLCALL_SETTINGS];
+extern char nlcall_access[32];
 extern bool nlcall_classic;
 
 int nlcall_init(void);

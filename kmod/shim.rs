@@ -17,6 +17,8 @@ use kernel::{
     workqueue::Queue, //
 };
 
+use crate::settings;
+
 /// The C declarations, as in `shim.h`, where ownership is described.
 pub mod ffi {
     use core::ffi::c_void;
@@ -29,8 +31,11 @@ pub mod ffi {
             c_long,
             c_uint,
             c_ulong, //
-        }, //
+        },
+        sync::atomic::Atomic, //
     };
+
+    use crate::settings;
 
     /// `struct nlcall_thread`.
     #[repr(C)]
@@ -43,9 +48,8 @@ pub mod ffi {
         reason = "bindgen's empty structures, which only pointers lead to"
     )]
     extern "C" {
-        pub(super) static nlcall_access: *const c_char;
-        pub(super) static nlcall_max_in_flight: c_uint;
-        pub(super) static nlcall_max_workers: c_uint;
+        pub(super) static mut nlcall_access: [c_char; 32];
+        pub(super) static nlcall_settings: [Atomic<u32>; settings::COUNT];
         pub(super) static nlcall_classic: bool;
 
         pub(super) fn nlcall_init() -> c_int;
@@ -134,31 +138,41 @@ pub fn kernel_release() -> &'static str {
         .unwrap_or("?")
 }
 
-/// Parameter `max_in_flight`, within its range: most calls in flight per session.
-pub fn max_in_flight() -> u32 {
-    // SAFETY: Written before the module's code runs, constant since.
-    unsafe { ffi::nlcall_max_in_flight }.clamp(1, 1 << 20)
-}
-
-/// Parameter `max_workers`, within its range: most workers per session.
-pub fn max_workers() -> u32 {
-    // SAFETY: As for `max_in_flight()`.
-    unsafe { ffi::nlcall_max_workers }.clamp(1, 4096)
+/// The parameters that are numbers, in the order of `settings.rs`.
+pub fn settings() -> &'static [Atomic<u32>; settings::COUNT] {
+    // SAFETY: A static of `shim.c`. Sysfs reads it, one word at a time, and nothing but what goes
+    // through this reference writes it once the module's code runs.
+    unsafe { &ffi::nlcall_settings }
 }
 
 /// Parameter `classic`.
 pub fn classic_wanted() -> bool {
-    // SAFETY: As for `max_in_flight()`.
+    // SAFETY: Written before the module's code runs, constant since.
     unsafe { ffi::nlcall_classic }
 }
 
-/// Parameter `access`.
-pub fn access() -> &'static str {
-    // SAFETY: The parameter points to a string that lives as long as the module, and is not
-    // changed after loading.
-    unsafe { CStr::from_char_ptr(ffi::nlcall_access) }
+/// Parameter `access`, as the module was loaded with it. For module initialisation.
+pub fn access_parameter() -> &'static str {
+    // SAFETY: The parameter's static buffer ends with a NUL. It does not change before the module
+    // is initialised.
+    unsafe { CStr::from_char_ptr((&raw const ffi::nlcall_access).cast()) }
         .to_str()
-        .unwrap_or("?")
+        .unwrap_or("")
+}
+
+/// Writes the parameter `access`, for sysfs to show it.
+///
+/// # Safety
+///
+/// `kernel_param_lock()` of the module is held.
+pub unsafe fn show_access(text: &str) {
+    // SAFETY: A static; by the caller's promise sysfs, the only reader, is kept out.
+    let buffer = unsafe { &mut *(&raw mut ffi::nlcall_access) };
+    buffer.fill(0);
+    let room = buffer.len() - 1;
+    for (to, from) in buffer[..room].iter_mut().zip(text.bytes()) {
+        *to = from as kernel::ffi::c_char;
+    }
 }
 
 /// Number of processors that are online.

@@ -15,6 +15,7 @@ use kernel::{
 
 use crate::{
     calls::List,
+    config,
     ended::Ending,
     reject::{
         errno,
@@ -117,7 +118,7 @@ impl Session {
     /// How many slots are missing for `count` calls, and how many slots there must be room for
     /// where there is not; or why the calls cannot be accepted.
     fn missing(&self, count: usize) -> Result<(usize, Option<usize>), Rejection> {
-        let max = shim::max_in_flight() as usize;
+        let max = config::max_in_flight() as usize;
         let inner = self.inner().lock();
         let pool = self.pool(&inner);
         if pool.is_saturated(1) {

@@ -16,6 +16,7 @@ mod bad_input;
 mod classic;
 mod harness;
 mod lifecycle;
+mod limits;
 mod promises;
 mod random_death;
 mod reloaded;
@@ -34,6 +35,7 @@ fn main() -> ExitCode {
     let tests = [
         ("lifecycle", lifecycle::TESTS),
         ("promises", promises::TESTS),
+        ("limits", limits::TESTS),
         ("bad_input", bad_input::TESTS),
         ("classic", &[classic::TESTS]),
         ("random_death", &[random_death::TESTS]),

@@ -6,6 +6,7 @@
 //! Everything here panics when the machine does not do what it should: a test has failed then.
 
 pub mod calls;
+pub mod config;
 pub mod event;
 pub mod memory;
 pub mod message;

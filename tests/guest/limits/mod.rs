@@ -1,0 +1,9 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What is limited, how limits are set, and what the counters say.
+
+mod settings;
+
+use crate::harness::Test;
+
+pub const TESTS: &[&[Test]] = &[settings::TESTS];

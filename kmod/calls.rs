@@ -359,6 +359,13 @@ impl<C, S: Store<C>> Calls<C, S> {
         self.totals
     }
 
+    /// Counts INLINE calls, which need no slot: those accepted, delivered, and those that
+    /// succeeded without a completion.
+    pub fn count_inline(&mut self, accepted: u32, delivered: u32, skipped: u32) {
+        self.totals.accepted += u64::from(accepted);
+        self.totals.delivered += u64::from(delivered + skipped);
+    }
+
     /// Counts `count` calls that were rejected with their message.
     pub fn reject(&mut self, count: usize) {
         self.totals.rejected += count as u64;

@@ -33,6 +33,7 @@ use crate::{
         Ending,
         Next, //
     },
+    errand::Errand,
     registry,
     roster::{
         Id,
@@ -55,10 +56,7 @@ use crate::{
         self,
         Credentials, //
     },
-    submission::{
-        Errand,
-        STRIDE, //
-    },
+    submission::STRIDE,
     wire::SessionState,
     worker::{
         Suspended,
@@ -254,9 +252,9 @@ impl Session {
             inner.retry.take().filter(|_| needed)
         };
         let Some(task) = task else { return };
-        match Errand::new(self.clone()) {
+        match Errand::new() {
             Ok(errand) => {
-                if errand.send_to(&task).is_err() {
+                if !errand.send_to(self.clone(), &task) {
                     self.fail_without_workers(ESRCH);
                 }
             }

@@ -18,12 +18,15 @@ use kernel::{
 use zerocopy::IntoBytes;
 
 use crate::{
+    entries::Walk,
+    errand::Errand,
     message::{
         Message,
         ATTR_HEADER,
         GENERIC_HEADER, //
     },
     session::{
+        Inner,
         Session,
         FLUSH,
         LATER, //
@@ -54,6 +57,9 @@ const MOST: u32 =
 pub(crate) const SHORTEST: Jiffies = 5;
 /// How long it waits at most: about a second.
 const LONGEST: Jiffies = 250;
+
+/// A place in a batch: before the next completion, and how many there are from there on.
+type Position = (Walk, u32);
 
 /// What became of an attempt to deliver.
 enum Attempt {
@@ -102,8 +108,8 @@ impl Session {
 
     /// Delivers one message. Only by the one flusher that the gate admitted.
     fn deliver(self: &Arc<Self>) -> Attempt {
-        let (sock, count, first) = {
-            let inner = self.inner().lock();
+        let (sock, share, first) = {
+            let mut inner = self.inner().lock();
             let Some(sock) = inner.sock.clone() else {
                 return Attempt::Nothing;
             };
@@ -111,12 +117,9 @@ impl Session {
                 FrontEnd::Generic => MOST,
                 FrontEnd::Classic => 1,
             };
-            (
-                sock,
-                inner.calls.undelivered().min(most),
-                inner.outstanding == 0,
-            )
+            (sock, inner.share(most), inner.outstanding == 0)
         };
+        let count = share.inline + share.workers;
         if count == 0 {
             return Attempt::Nothing;
         }
@@ -129,10 +132,10 @@ impl Session {
             return Attempt::Later;
         }
         let message = match self.front_end() {
-            FrontEnd::Generic => self.complete(count),
+            FrontEnd::Generic => self.complete(share),
             FrontEnd::Classic => self.echo(),
         };
-        let Ok(message) = message else {
+        let Ok((message, before)) = message else {
             self.inner().lock().calls.unsent();
             return Attempt::Later;
         };
@@ -143,14 +146,19 @@ impl Session {
                 // Before it can be read: a reader may count on the room in the session, and the
                 // destructor of the message on being counted.
                 inner.calls.sent();
+                let over = inner.sent_inline(share.inline);
                 inner.outstanding += 1;
                 inner.patience = SHORTEST;
                 drop(inner);
+                drop(over);
                 attached.send();
                 Attempt::Delivered
             }
             Err(_this) => {
                 inner.calls.unsent();
+                if let (Some(batch), Some(before)) = (inner.finished.front(), before) {
+                    batch.go_back(before);
+                }
                 if inner.outstanding == 0 {
                     Attempt::Later
                 } else {
@@ -160,26 +168,35 @@ impl Session {
         }
     }
 
-    /// Writes up to `count` completions into a message.
-    fn complete(&self, count: u32) -> Result<Message> {
+    /// Writes these completions into a message. Says too where its INLINE calls come from.
+    fn complete(&self, share: Share) -> Result<(Message, Option<Position>)> {
+        let count = share.inline + share.workers;
         let mut message = Message::new(ATTR_HEADER + count as usize * size_of::<CallResult>())?;
         let mut body = message.begin(self.portid(), 0, 0, Command::Complete)?;
         let mut results = body.put_results(complete::RESULTS, count)?;
-        self.inner()
-            .lock()
+        let mut inner = self.inner().lock();
+        let mut before = None;
+        if share.inline > 0 {
+            if let Some(batch) = inner.finished.front() {
+                before = Some(batch.position());
+                batch.send(share.inline, |result| results.push(result));
+            }
+        }
+        inner
             .calls
-            .send(count, |slot| results.push(&slot.result()));
+            .send(share.workers, |slot| results.push(&slot.result()));
         if !results.is_full() {
             // The session was closed meanwhile.
             return Err(ENOTCONN);
         }
+        drop(inner);
         body.end();
-        Ok(message)
+        Ok((message, before))
     }
 
     /// Writes one completion as the classic front end does: the message of its sender, with the
     /// return value in `count`.
-    fn echo(&self) -> Result<Message> {
+    fn echo(&self) -> Result<(Message, Option<Position>)> {
         let mut message = Message::new(size_of::<Readi>())?;
         let mut echo = None;
         self.inner().lock().calls.send(1, |slot| {
@@ -194,7 +211,43 @@ impl Session {
         });
         let (seq, readi) = echo.ok_or(ENOTCONN)?;
         message.plain(self.portid(), seq, readi.as_bytes())?;
-        Ok(message)
+        Ok((message, None))
+    }
+}
+
+/// Which completions a message takes.
+#[derive(Clone, Copy)]
+struct Share {
+    /// Of the oldest finished batch of INLINE calls.
+    inline: u32,
+    /// Of workers.
+    workers: u32,
+}
+
+impl Inner {
+    /// What the next message takes, `most` at most.
+    fn share(&mut self, most: u32) -> Share {
+        let inline = self.finished.front().map_or(0, |batch| batch.due()).min(most);
+        let workers = self.calls.undelivered().min(most - inline);
+        Share { inline, workers }
+    }
+
+    /// So many completions of the oldest finished batch were delivered. Gives that back where it
+    /// is over.
+    fn sent_inline(&mut self, count: u32) -> Option<KBox<Errand>> {
+        if count == 0 {
+            return None;
+        }
+        // None where the session was closed meanwhile, which dropped them.
+        let is_over = self.finished.front()?.due() == 0;
+        self.inline_due -= count;
+        self.inline_in_flight -= count;
+        self.calls.count_inline(0, count, 0);
+        if is_over {
+            self.finished.pop()
+        } else {
+            None
+        }
     }
 }
 
@@ -223,7 +276,7 @@ extern "C" fn nlcall_message_gone(session: *mut c_void) {
     let waiting = {
         let mut inner = session.inner().lock();
         inner.outstanding -= 1;
-        inner.calls.undelivered() > 0
+        inner.undelivered() > 0
     };
     if waiting {
         session.flush_soon();

@@ -31,6 +31,28 @@ impl Ending {
         }
     }
 
+    /// Ran to its end.
+    #[inline]
+    pub fn ran(ret: i64) -> Self {
+        Self {
+            ret,
+            outcome: Outcome::Ran,
+            restart: Restart::None,
+        }
+    }
+
+    /// The same, of a call whose time limit passed while it ran: an interruption was that limit's.
+    pub fn of_time_limit(self) -> Self {
+        if self.outcome != Outcome::Interrupted {
+            return self;
+        }
+        Self {
+            ret: -i64::from(errno::ETIME),
+            outcome: Outcome::TimedOut,
+            ..self
+        }
+    }
+
     /// Cancelled before it started.
     pub fn canceled() -> Self {
         Self {
@@ -39,6 +61,27 @@ impl Ending {
             restart: Restart::None,
         }
     }
+}
+
+/// Which argument of a system call is the number of bytes that it shall transfer, where fewer
+/// count as a failure of its chain.
+#[inline]
+fn length_argument(nr: u32) -> Option<usize> {
+    match nr {
+        // read, write, pread64, pwrite64, tee.
+        0 | 1 | 17 | 18 | 276 => Some(2),
+        // splice.
+        275 => Some(4),
+        _ => None,
+    }
+}
+
+/// Whether a call of this number succeeded, in the sense of LINK. `arg` gives an argument's value.
+#[inline]
+pub fn succeeded(ending: &Ending, nr: u32, arg: impl FnOnce(usize) -> u64) -> bool {
+    ending.outcome == Outcome::Ran
+        && !(-4095..0).contains(&ending.ret)
+        && length_argument(nr).is_none_or(|index| arg(index) == ending.ret as u64)
 }
 
 /// What the worker does next.
@@ -73,11 +116,7 @@ pub fn after(ret: i64, asked_to_stop: bool) -> Next {
         Restart::None if asked_to_stop && ret == -i64::from(errno::EINTR) => {
             Next::Complete(interrupted(restart))
         }
-        Restart::None => Next::Complete(Ending {
-            ret,
-            outcome: Outcome::Ran,
-            restart,
-        }),
+        Restart::None => Next::Complete(Ending::ran(ret)),
         _ if asked_to_stop => Next::Complete(interrupted(restart)),
         Restart::Block => Next::Continue,
         Restart::Sys | Restart::NoIntr | Restart::NoHand => Next::Again,
@@ -130,6 +169,32 @@ mod tests {
                 "{ret}"
             );
         }
+    }
+
+    #[test]
+    fn a_time_limit_takes_the_blame_for_an_interruption_only() {
+        let late = interrupted(Restart::Sys).of_time_limit();
+        assert_eq!((late.ret, late.outcome), (-62, Outcome::TimedOut));
+        assert_eq!(Ending::ran(-4).of_time_limit(), Ending::ran(-4));
+        assert_eq!(Ending::ran(7).of_time_limit(), Ending::ran(7));
+    }
+
+    #[test]
+    fn errors_and_short_transfers_are_no_success() {
+        let args = |index: usize| [3_u64, 0, 100, 0, 50, 0][index];
+        let success = |ret, nr| succeeded(&Ending::ran(ret), nr, args);
+        assert!(success(0, 39) && success(-4096, 9) && success(i64::MIN, 9));
+        assert!(!success(-1, 39) && !success(-4095, 9));
+        for nr in [0, 1, 17, 18, 276] {
+            assert!(
+                success(100, nr) && !success(99, nr) && !success(0, nr),
+                "{nr}"
+            );
+        }
+        assert!(success(50, 275) && !success(49, 275));
+        assert!(success(99, 19), "readv");
+        assert!(!succeeded(&Ending::not_started(11), 39, args));
+        assert!(!succeeded(&Ending::canceled(), 39, args));
     }
 
     #[test]

@@ -48,6 +48,7 @@ use crate::{
         Binding,
         Bindings, //
     },
+    submission::Submission,
     text::Text,
     wire::{
         cancel,
@@ -284,15 +285,22 @@ struct Request {
 }
 
 impl Request {
-    /// The attributes, from the first to the end of the message.
-    fn attrs(&self) -> &[u8] {
+    /// Where the attributes are, from the first to the end of the message, and their length.
+    fn place(&self) -> (*mut u8, usize) {
         // SAFETY: By the type invariant. genetlink checked that the message holds its headers and
         // that its length lies within the buffer.
         unsafe {
             let header = (*self.info).nlhdr;
             let len = ((*header).nlmsg_len as usize).saturating_sub(GENERIC_HEADER);
-            core::slice::from_raw_parts(header.cast::<u8>().add(GENERIC_HEADER), len)
+            (header.cast::<u8>().add(GENERIC_HEADER).cast_mut(), len)
         }
+    }
+
+    /// The attributes.
+    fn attrs(&self) -> &[u8] {
+        let (at, len) = self.place();
+        // SAFETY: As above; nobody writes there while the handler runs.
+        unsafe { core::slice::from_raw_parts(at, len) }
     }
 
     /// The payload of an attribute; `N` is the size that the policy demanded.
@@ -500,8 +508,14 @@ fn submit(request: &Request) -> Result<(), Rejection> {
         Some(session) => session,
         None => request.begin_session()?,
     };
-    session.may_submit()?;
-    session.submit(submit.count(), submit.calls(), request.seq())
+    let message = Submission {
+        submit,
+        skb: request.skb,
+        place: request.place(),
+        seq: request.seq(),
+    };
+    // SAFETY: By the type invariant of the request; the handler returns with the answer.
+    unsafe { session.submit_message(&message) }
 }
 
 /// CANCEL.

@@ -9,6 +9,8 @@
 //! | `family.rs` | the generic-netlink commands: checks, replies, dumps |
 //! | `session.rs` | a socket that submits and its process: beginning, rights, end |
 //! | `submission.rs` | a message on its way through its sender's task work into the queue |
+//! | `errand.rs` | a piece of task work |
+//! | `inline.rs` | calls that their submitter executes itself |
 //! | `slots.rs`, `chunks.rs` | memory for calls, memory for tables |
 //! | `crew.rs` | the workers of a session |
 //! | `worker.rs` | a thread of the process that executes calls |
@@ -22,8 +24,9 @@
 //! | `shim.rs`, `shim.c`, `shim.h` | what Rust cannot reach |
 //!
 //! The rest knows no kernel types and is tested on the host (`pure.rs`): `parse`, `policy`,
-//! `calls` (the life of a call, after `docs/lifecycle.md`), `roster` (the list of workers), `ended`,
-//! `sched`, `owner`, `gate`, `settings`, `reject`, `text`.
+//! `calls` (the life of a call, after `docs/lifecycle.md`), `entries` (INLINE calls in their
+//! message), `roster` (the list of workers), `ended`, `sched`, `owner`, `gate`, `settings`,
+//! `reject`, `text`.
 
 use kernel::{
     prelude::*,
@@ -40,8 +43,11 @@ pub mod config;
 pub mod crew;
 pub mod delivery;
 pub mod ended;
+pub mod entries;
+pub mod errand;
 pub mod family;
 pub mod gate;
+pub mod inline;
 pub mod message;
 pub mod owner;
 pub mod parse;

@@ -56,9 +56,23 @@ struct Features {
 
 /// What this module carries out. Anything else is rejected with -EOPNOTSUPP.
 const FEATURES: Features = Features {
-    flags: 0,
+    flags: flag::KNOWN,
+    kinds: 1 << ArgKind::Value as u32
+        | 1 << ArgKind::Result as u32
+        | 1 << ArgKind::Load as u32
+        | 1 << ArgKind::OutPtr as u32,
+    attrs: 1 << submit::CALL_SIZE
+        | 1 << submit::CALLS
+        | 1 << submit::RESULTS_PTR
+        | 1 << submit::PAD,
+    timeouts: true,
+};
+
+/// What of it workers carry out.
+const BY_WORKERS: Features = Features {
+    flags: flag::INLINE,
     kinds: 1 << ArgKind::Value as u32,
-    attrs: 1 << submit::CALL_SIZE | 1 << submit::CALLS | 1 << submit::PAD,
+    attrs: FEATURES.attrs,
     timeouts: false,
 };
 
@@ -97,22 +111,41 @@ impl Load {
 }
 
 /// One attribute: where it starts, its type without flags, its payload.
-struct Attr<'a> {
+pub struct Attr<'a> {
     at: usize,
-    kind: u16,
-    payload: &'a [u8],
+    /// Its type, without flags.
+    pub kind: u16,
+    /// Its payload.
+    pub payload: &'a [u8],
+}
+
+impl Attr<'_> {
+    /// Where the payload is.
+    pub fn payload_at(&self) -> usize {
+        self.at + HEADER
+    }
 }
 
 /// The attributes of a message, in order.
 #[derive(Clone)]
-struct Attrs<'a> {
+pub struct Attrs<'a> {
     bytes: &'a [u8],
     at: usize,
 }
 
 impl<'a> Attrs<'a> {
     fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0 }
+        Self::from(bytes, 0)
+    }
+
+    /// Those from this place on.
+    pub fn from(bytes: &'a [u8], at: usize) -> Self {
+        Self { bytes, at }
+    }
+
+    /// Where the next one is.
+    pub fn position(&self) -> usize {
+        self.at
     }
 }
 
@@ -286,14 +319,18 @@ pub struct Submit<'a> {
 impl<'a> Submit<'a> {
     /// Checks the attributes of a message, given from the first attribute to the end.
     pub fn parse(attrs: &'a [u8]) -> Result<Self, Rejection> {
-        Self::parse_with(attrs, FEATURES)
+        Self::parse_with(attrs, FEATURES, BY_WORKERS)
     }
 
     #[inline(always)]
-    fn parse_with(attrs: &'a [u8], features: Features) -> Result<Self, Rejection> {
+    fn parse_with(
+        attrs: &'a [u8],
+        features: Features,
+        by_workers: Features,
+    ) -> Result<Self, Rejection> {
         let head = Head::read(attrs, features)?;
         let call_size = head.call_size;
-        let mut check = Check::new(features);
+        let mut check = Check::new(features, by_workers);
         for attr in Attrs::new(attrs).filter(|attr| attr.kind == submit::CALLS) {
             if attr.payload.is_empty() || attr.payload.len() % call_size != 0 {
                 return Err(reject!(
@@ -337,6 +374,11 @@ impl<'a> Submit<'a> {
     /// How many of them are for workers.
     pub fn workers(&self) -> usize {
         self.count - self.inline
+    }
+
+    /// Bytes of an entry.
+    pub fn call_size(&self) -> NonZeroUsize {
+        self.call_size
     }
 
     /// The address that the results are written to, a multiple of 8; only where every call is
@@ -388,6 +430,7 @@ struct Args {
 /// The check of a message's entries, one after the other.
 struct Check {
     features: Features,
+    by_workers: Features,
     /// Entries so far.
     count: usize,
     /// Those among them that are INLINE.
@@ -407,9 +450,10 @@ struct Check {
 
 impl Check {
     #[inline(always)]
-    fn new(features: Features) -> Self {
+    fn new(features: Features, by_workers: Features) -> Self {
         Self {
             features,
+            by_workers,
             count: 0,
             inline: 0,
             joined: false,
@@ -472,11 +516,17 @@ impl Check {
         if beyond.iter().any(|byte| *byte != 0) {
             return Err(reject!(E2BIG, at at, "call {index}: non-zero bytes beyond byte {CALL}"));
         }
-        self.check_flags(&call)?;
+        let inline = call.flags & flag::INLINE != 0;
+        let features = if inline {
+            self.features
+        } else {
+            self.by_workers
+        };
+        self.check_flags(&call, features)?;
         if call.reserved != 0 {
             return Err(reject!(EINVAL, at at, "call {index}: reserved field is not zero"));
         }
-        if call.timeout_ns != 0 && !self.features.timeouts {
+        if call.timeout_ns != 0 && !features.timeouts {
             return Err(reject!(
                 EOPNOTSUPP,
                 at at,
@@ -484,7 +534,6 @@ impl Check {
             ));
         }
 
-        let inline = call.flags & flag::INLINE != 0;
         if !self.joined {
             self.chain = index;
             self.chain_inline = inline;
@@ -497,7 +546,7 @@ impl Check {
         }
         self.joined = call.flags & LINKS != 0;
 
-        let args = self.check_args(&call)?;
+        let args = self.check_args(&call, features)?;
         if self.joined {
             self.set_output(index, args.output);
         }
@@ -512,13 +561,13 @@ impl Check {
         })
     }
 
-    fn check_flags(&self, call: &Call) -> Result<(), Rejection> {
+    fn check_flags(&self, call: &Call, features: Features) -> Result<(), Rejection> {
         let (at, index) = (self.at, self.count);
         let unknown = call.flags & !flag::KNOWN;
         if unknown != 0 {
             return Err(reject!(EINVAL, at at, "call {index}: unknown flags {unknown:#x}"));
         }
-        let flags = call.flags & !self.features.flags;
+        let flags = call.flags & !features.flags;
         if flags != 0 {
             return Err(reject!(
                 EOPNOTSUPP,
@@ -538,7 +587,7 @@ impl Check {
 
     /// Checks the arguments that are more than values.
     #[inline]
-    fn check_args(&self, call: &Call) -> Result<Args, Rejection> {
+    fn check_args(&self, call: &Call, features: Features) -> Result<Args, Rejection> {
         let mut args = Args::default();
         if call.arg_kinds == 0 {
             return Ok(args);
@@ -563,7 +612,7 @@ impl Check {
                     "call {index}: argument {arg}: unknown kind {kind} in arg_kinds"
                 ));
             }
-            if self.features.kinds >> kind & 1 == 0 {
+            if features.kinds >> kind & 1 == 0 {
                 return Err(reject!(
                     EOPNOTSUPP,
                     at at,
@@ -729,7 +778,7 @@ mod tests {
 
     /// Checks a message as a module does that carries out everything.
     fn check(calls: &[Call]) -> Result<(usize, usize), (i32, String)> {
-        match Submit::parse_with(&message(CALL, calls), ALL) {
+        match Submit::parse_with(&message(CALL, calls), ALL, ALL) {
             Ok(submit) => Ok((submit.workers(), submit.inline())),
             Err(rejection) => {
                 assert!(rejection.at >= Some(8), "{rejection:?}");
@@ -814,7 +863,7 @@ mod tests {
             ),
             (
                 Call {
-                    flags: flag::INLINE,
+                    flags: flag::DRAIN,
                     ..getpid(2)
                 },
                 errno::EOPNOTSUPP,
@@ -894,7 +943,6 @@ mod tests {
             flagged(flag::LINK),
             flagged(flag::HARDLINK),
             flagged(flag::DRAIN),
-            flagged(flag::INLINE),
             flagged(flag::SKIP_SUCCESS),
             with_arg(0, ArgKind::Result, 0, 0),
             with_arg(0, ArgKind::Load, 0, 0),
@@ -906,9 +954,9 @@ mod tests {
         ];
         for call in calls {
             let rejection = rejected(&message(CALL, &[getpid(1), call]));
-            let supported = call.flags & !CALL_FLAGS == 0
-                && ARG_KINDS >> arg_kind(call.arg_kinds, 0) & 1 != 0
-                && (call.timeout_ns == 0 || FEATURES.timeouts);
+            let supported = call.flags & !BY_WORKERS.flags == 0
+                && BY_WORKERS.kinds >> arg_kind(call.arg_kinds, 0) & 1 != 0
+                && (call.timeout_ns == 0 || BY_WORKERS.timeouts);
             let errno = if supported {
                 errno::EINVAL
             } else {
@@ -918,11 +966,11 @@ mod tests {
         }
         for kind in [ArgKind::Data, ArgKind::Out] {
             let call = with_arg(0, kind, 0, 0);
-            let answer = Submit::parse_with(&message(CALL, &[call]), ALL).err();
+            let answer = Submit::parse_with(&message(CALL, &[call]), ALL, ALL).err();
             assert_eq!(answer.unwrap().errno, errno::EOPNOTSUPP);
         }
         let mut bytes = message(CALL, &[getpid(1)]);
-        bytes.extend(attr(submit::RESULTS_PTR, &[8; 8]));
+        bytes.extend(attr(submit::TARGET_PIDFD, &[8; 4]));
         assert_eq!(rejected(&bytes).errno, errno::EOPNOTSUPP);
     }
 
@@ -1099,7 +1147,7 @@ mod tests {
             for pointer in pointers {
                 bytes.extend(attr(submit::RESULTS_PTR, pointer));
             }
-            match Submit::parse_with(&bytes, ALL) {
+            match Submit::parse_with(&bytes, ALL, ALL) {
                 Ok(submit) => Ok(submit.results_ptr()),
                 Err(rejection) => {
                     assert!(rejection.at >= Some(at), "{rejection:?}");

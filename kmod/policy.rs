@@ -67,7 +67,7 @@ pub const CONDITIONAL: &str = "only INLINE ";
 const REGISTERS: &str = "works on the thread's own saved registers";
 const CHILD: &str = "the child would be a copy of the worker";
 const PROGRAM: &str = "would replace or end the worker";
-const ENDS: &str = "may end the thread that makes it";
+const ENDS: &str = "may end the thread in the middle of the call";
 const SIGNALS: &str = "signal state belongs to the thread";
 const SIGNAL_MASK: &str = "only INLINE with a mask: it would open the worker's";
 const USER_MEMORY: &str = "the thread's exit would write it";
@@ -102,7 +102,7 @@ static RULES: &[Rule] = rules! {
     Refused REGISTERS { rt_sigreturn, restart_syscall, uprobe, uretprobe }
     InlineOnly CHILD { fork, vfork, clone, clone3 }
     InlineOnly PROGRAM { execve, execveat, exit, exit_group }
-    InlineOnly ENDS { reboot }
+    Refused ENDS { reboot }
     InlineOnly SIGNALS { rt_sigsuspend, pause, rt_sigprocmask, sigaltstack, rt_sigpending }
     InlineOnly SIGNAL_MASK {
         ppoll if |args| args[3] != 0,

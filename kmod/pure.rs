@@ -8,6 +8,7 @@
 
 pub mod calls;
 pub mod ended;
+pub mod entries;
 pub mod gate;
 pub mod owner;
 pub mod parse;

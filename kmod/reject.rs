@@ -18,10 +18,16 @@ pub mod errno {
     pub const EAGAIN: i32 = 11;
     /// Out of memory.
     pub const ENOMEM: i32 = 12;
+    /// Bad address.
+    pub const EFAULT: i32 = 14;
     /// Invalid argument.
     pub const EINVAL: i32 = 22;
     /// No such system call.
     pub const ENOSYS: i32 = 38;
+    /// A message from inside a message's call.
+    pub const ELOOP: i32 = 40;
+    /// Timer expired.
+    pub const ETIME: i32 = 62;
     /// Operation not supported.
     pub const EOPNOTSUPP: i32 = 95;
     /// Operation canceled.

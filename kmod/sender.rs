@@ -34,13 +34,47 @@ pub fn is_admin() -> bool {
     unsafe { bindings::capable(CAP_SYS_ADMIN) }
 }
 
+/// Whether the current thread is ending.
+pub fn is_exiting() -> bool {
+    shim::sender() & sender_is::EXITING != 0
+}
+
+/// The address space of the current thread, to compare; null where it has none any more.
+pub fn program() -> *const bindings::mm_struct {
+    // SAFETY: The field of `current` is changed by `current` alone.
+    unsafe { (*Task::current_raw()).mm }
+}
+
+/// Whether these are the credentials in force for the current thread.
+pub fn has(credentials: &Credential) -> bool {
+    // SAFETY: The field of `current` is changed by `current` alone.
+    core::ptr::eq(credentials.as_ptr(), unsafe {
+        (*Task::current_raw()).cred
+    })
+}
+
+/// Monotonic time in nanoseconds.
+pub fn now_ns() -> u64 {
+    // SAFETY: Only reads the clock.
+    unsafe { bindings::ktime_get() as u64 }
+}
+
 /// Whether the current thread may submit at all.
 pub fn check() -> Result<(), Rejection> {
     let sender = shim::sender();
+    if sender == 0 {
+        return access();
+    }
     if sender & sender_is::KERNEL != 0 {
         return Err(reject!(
             EPERM,
             "the sender is a worker or a kernel thread: submit from a thread of your own"
+        ));
+    }
+    if sender & sender_is::INLINE != 0 {
+        return Err(reject!(
+            ELOOP,
+            "SUBMIT from inside an INLINE call: submit when it is over"
         ));
     }
     if sender & sender_is::COMPAT != 0 {

@@ -17,7 +17,8 @@ use kernel::{
         aref::ARef,
         atomic::{
             Acquire,
-            Atomic, //
+            Atomic,
+            Relaxed, //
         },
         Arc,
         SpinLockIrq, //
@@ -41,6 +42,10 @@ use crate::{
     crew::Crew,
     delivery::SHORTEST,
     ended::Ending,
+    errand::{
+        Errand,
+        Queue, //
+    },
     family,
     gate::Gate,
     registry,
@@ -115,8 +120,16 @@ pub(crate) struct Inner {
     pub(crate) outstanding: u32,
     /// `nlmsg_seq` of the last message that was accepted.
     pub(crate) last_seq: u32,
-    /// Calls that wait for the task work of their sender.
+    /// The thread whose errand is on its way, and what it submitted since.
     pub(crate) arriving: Option<Arriving>,
+    /// INLINE calls accepted whose completion was not yet delivered.
+    pub(crate) inline_in_flight: u32,
+    /// Of these, the completions that wait for room.
+    pub(crate) inline_due: u32,
+    /// Batches with such completions, oldest first.
+    pub(crate) finished: Queue,
+    /// An errand for the next message.
+    pub(crate) spare: Option<KBox<Errand>>,
     /// How long the flusher waits before it looks again; grows while that helps nothing. Jiffies.
     pub(crate) patience: Jiffies,
     /// The thread whose task work is to try again to make a worker.
@@ -167,6 +180,8 @@ pub struct Session {
     comm: [u8; 16],
     /// Workers that sleep inside a call; counted by their preempt notifiers.
     blocked: Atomic<i32>,
+    /// Whether the state is `Open`; changed under the lock.
+    open: Atomic<u32>,
     #[pin]
     inner: SpinLockIrq<Inner>,
     #[pin]
@@ -293,6 +308,10 @@ impl Session {
             last_seq: 0,
             patience: SHORTEST,
             arriving: None,
+            inline_in_flight: 0,
+            inline_due: 0,
+            finished: Queue::new(),
+            spare: None,
             retry: None,
         };
         let session = Arc::pin_init(
@@ -303,6 +322,7 @@ impl Session {
                 process: Process::current().ok_or(ESRCH)?,
                 comm,
                 blocked: Atomic::new(0),
+                open: Atomic::new(1),
                 inner <- new_spinlock_irq!(inner),
                 flush_work <- new_work!("nlcall::flush"),
                 reap_work <- new_work!("nlcall::reap"),
@@ -376,11 +396,11 @@ impl Session {
         let queued = inner.calls.queued();
         Snapshot {
             state: inner.state,
-            in_flight: inner.calls.in_flight(),
+            in_flight: inner.in_flight(),
             queued,
             running: inner.calls.running(),
             blocked: pool.blocked.min(inner.calls.running()),
-            undelivered: inner.calls.undelivered(),
+            undelivered: inner.undelivered(),
             workers: pool.workers,
             saturated: pool.is_saturated(queued),
             totals: inner.calls.totals(),
@@ -388,26 +408,43 @@ impl Session {
         }
     }
 
-    /// Whether the current thread may submit to this session.
+    /// Whether the session takes submissions, without its lock: it may end at any moment.
+    #[inline]
+    pub(crate) fn is_open(&self) -> bool {
+        self.open.load(Relaxed) != 0
+    }
+
+    /// Whether the current thread may submit to this session, or cancel in it.
     pub fn may_submit(&self) -> Result<(), Rejection> {
-        let inner = self.inner.lock();
-        let standing = self.standing(&inner);
+        self.admits(&self.inner.lock(), false)
+    }
+
+    /// Whether the current thread may submit to this session: INLINE calls only, or any.
+    pub(crate) fn admits(&self, inner: &Inner, only_inline: bool) -> Result<(), Rejection> {
+        match self.standing(inner) {
+            Standing::Home if inner.state == SessionState::Open => Ok(()),
+            Standing::OtherSurroundings if only_inline && inner.state == SessionState::Open => {
+                Ok(())
+            }
+            standing => Err(Self::not_admitted(standing, inner)),
+        }
+    }
+
+    #[cold]
+    fn not_admitted(standing: Standing, inner: &Inner) -> Rejection {
         match standing {
-            Standing::OtherProcess => Err(reject!(
+            Standing::OtherProcess => reject!(
                 EPERM,
                 "the session belongs to another process: open a socket of your own"
-            )),
-            _ if standing == Standing::OtherProgram || inner.state != SessionState::Open => {
-                Err(reject!(
-                    EPERM,
-                    "the session ended with the program that began it: open a new one"
-                ))
-            }
-            Standing::OtherSurroundings => Err(reject!(
+            ),
+            Standing::OtherSurroundings if inner.state == SessionState::Open => reject!(
                 EOPNOTSUPP,
-                "the session has other files, cwd or namespaces: open a new one"
-            )),
-            Standing::Home | Standing::OtherProgram => Ok(()),
+                "other files, cwd or namespaces than the session's: only INLINE calls"
+            ),
+            _ => reject!(
+                EPERM,
+                "the session ended with the program that began it: open a new one"
+            ),
         }
     }
 
@@ -461,6 +498,16 @@ impl Session {
 
     /// Drops the completions of a session whose socket is closed.
     pub(crate) fn discard(&self) {
+        let finished = {
+            let mut inner = self.inner.lock();
+            if inner.state != SessionState::Closed {
+                return;
+            }
+            inner.inline_in_flight -= inner.inline_due;
+            inner.inline_due = 0;
+            core::mem::replace(&mut inner.finished, Queue::new())
+        };
+        drop(finished);
         loop {
             let mut inner = self.inner.lock();
             if inner.state != SessionState::Closed || !inner.calls.discard(STRIDE) {
@@ -503,6 +550,7 @@ impl Session {
                 (End::Process, SessionState::Ended | SessionState::Closed)
                 | (End::Socket, SessionState::Closed) => return,
             }
+            self.open.store(0, Relaxed);
         }
         self.dismiss();
         let ending = Ending::not_started(errno::ESRCH);
@@ -514,6 +562,16 @@ impl Session {
 }
 
 impl Inner {
+    /// Calls accepted whose completion was not yet delivered.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.calls.in_flight() + self.inline_in_flight
+    }
+
+    /// Completions that wait for room.
+    pub(crate) fn undelivered(&self) -> u32 {
+        self.calls.undelivered() + self.inline_due
+    }
+
     /// Cancels running calls among [`STRIDE`] slots and interrupts their workers.
     fn cancel_running(&mut self, which: Which, from: Index) -> u32 {
         let crew = &self.crew;

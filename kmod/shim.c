@@ -6,6 +6,7 @@
 #include <linux/cred.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
+#include <linux/hrtimer.h>
 #include <linux/irq_work.h>
 #include <linux/kallsyms.h>
 #include <linux/kprobes.h>
@@ -265,13 +266,20 @@ void nlcall_thread_wake(struct nlcall_thread *t)
 	vhost_task_wake(t->vtsk);
 }
 
+/* Lets an interruptible call of @task return, as set_notify_signal() does. */
+static void nlcall_interrupt(struct task_struct *task)
+{
+	if (!test_and_set_tsk_thread_flag(task, TIF_NOTIFY_SIGNAL) &&
+	    !static_call(nlcall_wake)(task, TASK_INTERRUPTIBLE))
+		kick_process(task);
+}
+
 void nlcall_thread_interrupt(struct nlcall_thread *t)
 {
 	struct task_struct *task = smp_load_acquire(&t->task);
 
-	if (task && !test_and_set_tsk_thread_flag(task, TIF_NOTIFY_SIGNAL) &&
-	    !static_call(nlcall_wake)(task, TASK_INTERRUPTIBLE))
-		kick_process(task);
+	if (task)
+		nlcall_interrupt(task);
 }
 
 void nlcall_thread_begin(struct nlcall_thread *t)
@@ -305,6 +313,157 @@ long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred)
 	revert_creds(old);
 	cond_resched_tasks_rcu_qs();
 	return ret;
+}
+
+/* Calls of the submitting thread itself. */
+
+/* What the kernel does at the return to user mode, as far as it cannot wait. */
+static noinline unsigned long nlcall_attend(unsigned long ti)
+{
+	unsigned long state = 0;
+
+	if (ti & (_TIF_NOTIFY_RESUME | _TIF_NOTIFY_SIGNAL)) {
+		if (test_and_clear_thread_flag(TIF_NOTIFY_RESUME))
+			state |= NLCALL_CALLED_RESUME;
+		clear_thread_flag(TIF_NOTIFY_SIGNAL);
+		/* Pairs with the flag being set after the work was added. */
+		smp_mb__after_atomic();
+		if (task_work_pending(current))
+			static_call(nlcall_work)();
+	}
+	if (task_sigpending(current))
+		state |= NLCALL_CALLED_SIGNAL;
+	cond_resched_tasks_rcu_qs();
+	return state;
+}
+
+static unsigned long nlcall_look(void)
+{
+	unsigned long ti = read_thread_flags(), state = 0;
+
+	if (unlikely(ti & (_TIF_NOTIFY_RESUME | _TIF_NOTIFY_SIGNAL | _TIF_SIGPENDING |
+			   _TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY)))
+		state = nlcall_attend(ti);
+	if (unlikely(test_syscall_work(SECCOMP)))
+		state |= NLCALL_CALLED_SECCOMP;
+	return state;
+}
+
+struct nlcall_called nlcall_call(u32 nr, const u64 *args)
+{
+	/* What a call reads of its registers; the rest of them is nobody's. */
+	struct pt_regs regs __uninitialized;
+	long ret;
+
+	regs.di = args[0];
+	regs.si = args[1];
+	regs.dx = args[2];
+	regs.r10 = args[3];
+	regs.r8 = args[4];
+	regs.r9 = args[5];
+	regs.ax = -ENOSYS;
+	regs.orig_ax = nr;
+	ret = static_call(nlcall_switch)(&regs, nr);
+	return (struct nlcall_called){ ret, nlcall_look() };
+}
+
+struct nlcall_alarm {
+	struct hrtimer timer;
+	struct task_struct *task;	/* waits for the end of the timer */
+	bool rang;
+};
+
+static enum hrtimer_restart nlcall_ring(struct hrtimer *timer)
+{
+	struct nlcall_alarm *alarm = container_of(timer, struct nlcall_alarm, timer);
+
+	WRITE_ONCE(alarm->rang, true);
+	nlcall_interrupt(alarm->task);
+	return HRTIMER_NORESTART;
+}
+
+struct nlcall_called nlcall_call_until(u32 nr, const u64 *args, s64 deadline)
+{
+	struct nlcall_alarm alarm = { .task = current };
+	struct nlcall_called called;
+
+	if (!deadline)
+		return nlcall_call(nr, args);
+	hrtimer_setup_on_stack(&alarm.timer, nlcall_ring, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
+	hrtimer_start(&alarm.timer, deadline, HRTIMER_MODE_ABS);
+	called = nlcall_call(nr, args);
+	hrtimer_cancel(&alarm.timer);
+	destroy_hrtimer_on_stack(&alarm.timer);
+	if (alarm.rang)
+		called.state |= NLCALL_CALLED_LATE;
+	return called;
+}
+
+/* Marks the thread while it executes INLINE calls. */
+static void nlcall_inline_in(struct preempt_notifier *notifier, int cpu)
+{
+}
+
+static void nlcall_inline_out(struct preempt_notifier *notifier, struct task_struct *next)
+{
+}
+
+static struct preempt_ops nlcall_inline_ops = {
+	.sched_in	= nlcall_inline_in,
+	.sched_out	= nlcall_inline_out,
+};
+
+static bool nlcall_is_inline(void)
+{
+	struct preempt_notifier *notifier;
+
+	hlist_for_each_entry(notifier, &current->preempt_notifiers, link)
+		if (notifier->ops == &nlcall_inline_ops)
+			return true;
+	return false;
+}
+
+unsigned long nlcall_inline_begin(struct preempt_notifier *mark)
+{
+	BUILD_BUG_ON(sizeof(*mark) != NLCALL_MARK_SIZE);
+	preempt_notifier_init(mark, &nlcall_inline_ops);
+	scoped_guard(preempt)
+		preempt_notifier_register(mark);
+	return nlcall_look();
+}
+
+void nlcall_inline_end(struct preempt_notifier *mark, unsigned long state)
+{
+	scoped_guard(preempt)
+		preempt_notifier_unregister(mark);
+	if (state & NLCALL_CALLED_RESUME)
+		set_thread_flag(TIF_NOTIFY_RESUME);
+}
+
+bool nlcall_may_be_in_get_signal(void)
+{
+	return test_thread_flag(TIF_NOTIFY_RESUME) && refcount_read(&current->sighand->count) > 1;
+}
+
+bool nlcall_put_result(struct nlcall_results __user *head, u32 index, u64 user_data, s64 ret,
+		       u32 how)
+{
+	u64 __user *at = (u64 __user *)(head + 1) + 4ul * index;
+
+	if (!user_write_access_begin(head, (unsigned long)(at + 4) - (unsigned long)head))
+		return false;
+	unsafe_put_user(user_data, at, fault);
+	unsafe_put_user(ret, at + 1, fault);
+	unsafe_put_user(how, at + 2, fault);
+	unsafe_put_user(0, at + 3, fault);
+	/* Behind the entry: stores of this processor are seen in their order. */
+	barrier();
+	unsafe_put_user(index + 1, &head->done, fault);
+	user_write_access_end();
+	return true;
+fault:
+	user_write_access_end();
+	return false;
 }
 
 /*
@@ -409,6 +568,8 @@ unsigned int nlcall_sender(void)
 		what |= NLCALL_SENDER_SECCOMP;
 	if (current->flags & PF_EXITING)
 		what |= NLCALL_SENDER_EXITING;
+	if (unlikely(!hlist_empty(&current->preempt_notifiers)) && nlcall_is_inline())
+		what |= NLCALL_SENDER_INLINE;
 	return what;
 }
 
@@ -443,6 +604,18 @@ void nlcall_sock_get(struct sock *sk)
 void nlcall_sock_put(struct sock *sk)
 {
 	sock_put(sk);
+}
+
+/* Messages that were received, and are kept. */
+
+void nlcall_message_hold(struct sk_buff *skb)
+{
+	skb_get(skb);
+}
+
+void nlcall_message_release(struct sk_buff *skb)
+{
+	consume_skb(skb);
 }
 
 /* Delivery. */

@@ -14,6 +14,7 @@ struct cred;
 struct netlink_ext_ack;
 struct nlattr;
 struct pid;
+struct preempt_notifier;
 struct sk_buff;
 struct sock;
 struct workqueue_struct;
@@ -68,11 +69,51 @@ void nlcall_thread_end(struct nlcall_thread *t);
 /* @cred is borrowed for the duration of the call. */
 long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred);
 
+/*
+ * The same in the submitting thread itself, on its way to user mode, with its
+ * present credentials; and what is to be done before the next one.
+ */
+#define NLCALL_CALLED_SIGNAL	BIT(0)	/* a signal is pending */
+#define NLCALL_CALLED_SECCOMP	BIT(1)	/* the thread is under seccomp */
+#define NLCALL_CALLED_RESUME	BIT(2)	/* for nlcall_inline_end() */
+#define NLCALL_CALLED_LATE	BIT(3)	/* the deadline passed */
+struct nlcall_called {
+	long ret;
+	unsigned long state;
+};
+struct nlcall_called nlcall_call(u32 nr, const u64 *args);
+/* @deadline in ns of the monotonic clock; 0 for none. */
+struct nlcall_called nlcall_call_until(u32 nr, const u64 *args, s64 deadline);
+/*
+ * Around all calls of a message. @mark is lent until the end, which takes the
+ * states of all of them together. The first returns the state before them.
+ */
+#define NLCALL_MARK_SIZE	24
+unsigned long nlcall_inline_begin(struct preempt_notifier *mark);
+void nlcall_inline_end(struct preempt_notifier *mark, unsigned long state);
+/* Whether an execve may pull the signal handlers from under a get_signal(). */
+bool nlcall_may_be_in_get_signal(void);
+
+/* struct ResultsHeader of the wire format. */
+struct nlcall_results {
+	u32 done;
+	u32 capacity;
+	u64 reserved;
+};
+/* Writes entry @index behind @head, then its number; false where that faults. */
+bool nlcall_put_result(struct nlcall_results __user *head, u32 index, u64 user_data, s64 ret,
+		       u32 how);
+
+/* The message that a handler is handling, kept beyond it. */
+void nlcall_message_hold(struct sk_buff *skb);
+void nlcall_message_release(struct sk_buff *skb);
+
 /* The sender: current, in a netlink handler. */
 #define NLCALL_SENDER_KERNEL	BIT(0)
 #define NLCALL_SENDER_COMPAT	BIT(1)
 #define NLCALL_SENDER_SECCOMP	BIT(2)
 #define NLCALL_SENDER_EXITING	BIT(3)
+#define NLCALL_SENDER_INLINE	BIT(4)
 unsigned int nlcall_sender(void);
 bool nlcall_dying(void);
 

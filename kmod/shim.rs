@@ -37,6 +37,20 @@ pub mod ffi {
 
     use crate::settings;
 
+    /// `struct nlcall_called`.
+    #[derive(Clone, Copy)]
+    #[repr(C)]
+    pub struct Called {
+        /// What the system call switch returned.
+        pub ret: i64,
+        /// Bits of [`called`](super::called).
+        pub state: c_ulong,
+    }
+
+    /// `struct preempt_notifier`, of which C alone knows the inside.
+    #[repr(C)]
+    pub struct Mark(pub(super) [usize; 3]);
+
     /// `struct nlcall_thread`.
     #[repr(C)]
     pub struct Thread {
@@ -71,6 +85,22 @@ pub mod ffi {
             args: *const u64,
             cred: *const bindings::cred,
         ) -> c_long;
+
+        pub(super) fn nlcall_call(nr: u32, args: *const u64) -> Called;
+        pub(super) fn nlcall_call_until(nr: u32, args: *const u64, deadline: i64) -> Called;
+        pub(super) fn nlcall_inline_begin(mark: *mut Mark) -> c_ulong;
+        pub(super) fn nlcall_inline_end(mark: *mut Mark, state: c_ulong);
+        pub(super) fn nlcall_may_be_in_get_signal() -> bool;
+        pub(super) fn nlcall_put_result(
+            head: *mut c_void,
+            index: u32,
+            user_data: u64,
+            ret: i64,
+            how: u32,
+        ) -> bool;
+
+        pub(crate) fn nlcall_message_hold(skb: *mut bindings::sk_buff);
+        pub(crate) fn nlcall_message_release(skb: *mut bindings::sk_buff);
 
         pub(super) fn nlcall_sender() -> c_uint;
         pub(super) fn nlcall_dying() -> bool;
@@ -191,6 +221,8 @@ pub mod sender_is {
     pub const SECCOMP: u32 = 1 << 2;
     /// On its way through `do_exit`.
     pub const EXITING: u32 = 1 << 3;
+    /// Inside an INLINE call.
+    pub const INLINE: u32 = 1 << 4;
 }
 
 /// Bits of [`sender_is`] for the current thread.
@@ -347,4 +379,97 @@ pub fn execute(nr: u32, args: &[u64; 6], cred: &ARef<Credential>) -> i64 {
     // and taken back before the function returns. The policy let the call through, so it does not
     // look at the thread's own saved registers.
     unsafe { ffi::nlcall_execute(nr, args.as_ptr(), cred.as_ptr()) as i64 }
+}
+
+pub use ffi::Called;
+
+/// What a call of the current thread left behind, in [`Called::state`].
+pub mod called {
+    /// A signal is pending.
+    pub const SIGNAL: usize = 1 << 0;
+    /// The thread is under seccomp.
+    pub const SECCOMP: usize = 1 << 1;
+    /// The deadline passed.
+    pub const LATE: usize = 1 << 3;
+}
+
+/// Executes one system call as the current thread, which is on its way to user mode: with its own
+/// credentials, and on its own behalf. Does not return where the call ends the thread.
+#[inline]
+pub fn call(nr: u32, args: *const u64) -> Called {
+    // SAFETY: `args` are six values, which may lie on any address. The policy let the call through
+    // for the thread itself, so it does not look at the saved registers of its own system call.
+    unsafe { ffi::nlcall_call(nr, args) }
+}
+
+/// The same with a deadline, in nanoseconds of the monotonic clock; 0 for none.
+pub fn call_until(nr: u32, args: *const u64, deadline: i64) -> Called {
+    // SAFETY: As for `call()`.
+    unsafe { ffi::nlcall_call_until(nr, args, deadline) }
+}
+
+/// Where a thread is marked that executes INLINE calls.
+pub struct Mark(ffi::Mark);
+
+impl Mark {
+    /// An unused mark.
+    pub const fn new() -> Self {
+        Self(ffi::Mark([0; 3]))
+    }
+
+    /// Marks the current thread.
+    pub fn set(&mut self) -> Marked<'_> {
+        // SAFETY: The mark is unused, and borrowed until `Marked` is gone, which takes it away.
+        let state = unsafe { ffi::nlcall_inline_begin(&raw mut self.0) };
+        Marked { mark: self, state }
+    }
+}
+
+/// The current thread is marked.
+#[must_use = "a mark that is not cleared outlives its memory"]
+pub struct Marked<'a> {
+    mark: &'a mut Mark,
+    state: usize,
+}
+
+impl Marked<'_> {
+    /// What was there before the first call, as in [`Called::state`].
+    pub fn state(&self) -> usize {
+        self.state
+    }
+
+    /// Takes the mark away; `state` is that of all calls together.
+    pub fn clear(mut self, state: usize) {
+        self.state |= state;
+    }
+}
+
+impl Drop for Marked<'_> {
+    fn drop(&mut self) {
+        // SAFETY: The mark was set when this was made, by the same thread.
+        unsafe { ffi::nlcall_inline_end(&raw mut self.mark.0, self.state) };
+    }
+}
+
+/// Whether an execve by the current thread, in its task work, could pull the signal handlers from
+/// under its own `get_signal()`. To be asked before any task work was added again.
+pub fn may_be_in_get_signal() -> bool {
+    // SAFETY: Reads fields of `current`.
+    unsafe { ffi::nlcall_may_be_in_get_signal() }
+}
+
+/// Writes one entry of a results array at this address of the current process, and counts it.
+/// `false`: it cannot be written.
+#[inline]
+pub fn put_result(head: u64, index: u32, user_data: u64, ret: i64, how: u32) -> bool {
+    // SAFETY: Checks the address and survives a fault.
+    unsafe { ffi::nlcall_put_result(head as *mut _, index, user_data, ret, how) }
+}
+
+/// Reads memory of the current process. `false`: it cannot be read.
+pub fn read_user(at: u64, into: &mut [u8]) -> bool {
+    // SAFETY: Checks the address, writes at most `into`, and survives a fault.
+    unsafe {
+        bindings::_copy_from_user(into.as_mut_ptr().cast(), at as *const _, into.len() as _) == 0
+    }
 }

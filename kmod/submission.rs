@@ -17,6 +17,17 @@ use crate::{
     calls::List,
     config,
     ended::Ending,
+    errand::{
+        Errand,
+        Queue, //
+    },
+    inline::{
+        Batch,
+        Farewell,
+        Received,
+        Run, //
+    },
+    parse::Submit,
     reject::{
         errno,
         reject,
@@ -24,16 +35,13 @@ use crate::{
     },
     sender,
     session::Session,
-    shim::{
-        self,
-        sender_is, //
-    },
     slots::{
         Chunk,
         Room,
         CHUNK, //
     },
     wire::{
+        flag,
         Call,
         SessionState, //
     },
@@ -42,30 +50,127 @@ use crate::{
 /// Calls that are moved while the lock is held once.
 pub const STRIDE: u32 = 128;
 
-/// Calls that were accepted from a thread whose task work has not run yet.
+/// The thread whose errand is on its way, and what it submitted since, in the same system call.
 pub(crate) struct Arriving {
     /// The thread, by address: it is alive until its task work has run.
     task: *mut bindings::task_struct,
-    calls: List,
+    later: Queue,
 }
 
 // SAFETY: The address is only compared.
 unsafe impl Send for Arriving {}
 
+/// A SUBMIT message that is to be accepted.
+pub(crate) struct Submission<'a> {
+    /// What it asks for.
+    pub(crate) submit: Submit<'a>,
+    /// Its buffer, which a netlink handler is handling.
+    pub(crate) skb: *mut bindings::sk_buff,
+    /// Where its attributes are in there, and their length.
+    pub(crate) place: (*mut u8, usize),
+    /// `nlmsg_seq`.
+    pub(crate) seq: u32,
+}
+
 impl Session {
-    /// Accepts a message of `count` calls, whole or not at all.
-    pub fn submit(
+    /// Accepts a message, whole or not at all.
+    ///
+    /// # Safety
+    ///
+    /// The message is one that a netlink handler is handling, which does nothing but return
+    /// afterwards.
+    pub(crate) unsafe fn submit_message(
+        self: &Arc<Self>,
+        message: &Submission<'_>,
+    ) -> Result<(), Rejection> {
+        let submit = &message.submit;
+        let (workers, inline) = (submit.workers(), submit.inline());
+        let mut errand = self.errand(submit.count())?;
+        if workers > 0 {
+            self.admits(&self.inner().lock(), false)?;
+            let calls = submit.calls().filter(|call| call.flags & flag::INLINE == 0);
+            errand.calls = self.accept(workers, calls)?;
+        }
+        if inline > 0 {
+            // SAFETY: By the caller's promise.
+            match unsafe { self.accept_inline(message) } {
+                Ok(batch) => errand.batch = Some(batch),
+                Err(rejection) => {
+                    self.retract(&mut errand.calls);
+                    return Err(rejection);
+                }
+            }
+        }
+        self.depart(errand, message.seq);
+        Ok(())
+    }
+
+    /// Accepts calls for workers alone.
+    pub(crate) fn submit(
         self: &Arc<Self>,
         count: usize,
         calls: impl Iterator<Item = Call>,
         seq: u32,
     ) -> Result<(), Rejection> {
-        let credentials = sender::credentials();
-        let errand = Errand::new(self.clone())
-            .map_err(|_| reject!(ENOMEM, "no memory for {count} calls"))?;
+        let mut errand = self.errand(count)?;
+        errand.calls = self.accept(count, calls)?;
+        self.depart(errand, seq);
+        Ok(())
+    }
 
+    /// An errand for `count` calls.
+    fn errand(&self, count: usize) -> Result<KBox<Errand>, Rejection> {
+        let kept = self.inner().lock().spare.take();
+        match kept {
+            Some(kept) => Ok(kept),
+            None => {
+                Errand::new().map_err(|_| reject!(ENOMEM, "no memory for {count} calls"))
+            }
+        }
+    }
+
+    /// Accepts the INLINE calls of a message.
+    ///
+    /// # Safety
+    ///
+    /// As for [`Session::submit_message`].
+    unsafe fn accept_inline(&self, message: &Submission<'_>) -> Result<Batch, Rejection> {
+        let submit = &message.submit;
+        let count = submit.inline();
+        let max = config::max_in_flight() as usize;
+        let sock = {
+            let mut inner = self.inner().lock();
+            self.admits(&inner, submit.workers() == 0)?;
+            let in_flight = inner.in_flight() as usize;
+            if count > max.saturating_sub(in_flight) {
+                return Err(exceeds(count, in_flight, max));
+            }
+            let Some(sock) = inner.sock.clone() else {
+                return Err(reject!(EPERM, "the socket is closed"));
+            };
+            inner.inline_in_flight += count as u32;
+            inner.calls.count_inline(count as u32, 0, 0);
+            sock
+        };
+        // SAFETY: By the caller's promise.
+        let received = unsafe { Received::keep(message.skb, message.place, sock) };
+        Ok(Batch::new(
+            received,
+            submit.call_size(),
+            submit.results_ptr().unwrap_or(0),
+            sender::credentials(),
+        ))
+    }
+
+    /// Accepts calls for workers.
+    fn accept(
+        &self,
+        count: usize,
+        calls: impl Iterator<Item = Call>,
+    ) -> Result<List, Rejection> {
+        let credentials = sender::credentials();
         self.make_room(count)?;
-        let now = now_ns();
+        let now = sender::now_ns();
         let mut accepted = List::new();
         let mut calls = calls.peekable();
         while calls.peek().is_some() {
@@ -84,8 +189,7 @@ impl Session {
                 ));
             }
         }
-        self.depart(accepted, errand, seq);
-        Ok(())
+        Ok(accepted)
     }
 
     /// Sees to it that `count` slots are unused.
@@ -128,12 +232,9 @@ impl Session {
                 pool.max_workers
             ));
         }
-        let in_flight = inner.calls.in_flight() as usize;
+        let in_flight = inner.in_flight() as usize;
         if count > max.saturating_sub(in_flight) {
-            return Err(reject!(
-                EAGAIN,
-                "{count} calls and {in_flight} in flight exceed max_in_flight {max}"
-            ));
+            return Err(exceeds(count, in_flight, max));
         }
         let missing = count.saturating_sub(inner.calls.unused() as usize);
         let needed = (inner.calls.slots() as usize + missing).next_multiple_of(CHUNK);
@@ -147,60 +248,127 @@ impl Session {
         }
     }
 
-    /// Leaves the accepted calls to the task work of the current thread.
-    fn depart(self: &Arc<Self>, accepted: List, errand: KBox<Errand>, seq: u32) {
+    /// Leaves what was accepted to the task work of the current thread.
+    fn depart(self: &Arc<Self>, errand: KBox<Errand>, seq: u32) {
         let task = Task::current_raw();
-        let own = {
+        {
             let mut inner = self.inner().lock();
-            let inner = &mut *inner;
             inner.last_seq = seq;
             match &mut inner.arriving {
                 // An earlier message of the same system call: its task work takes both, in order.
                 Some(arriving) if arriving.task == task => {
-                    inner.calls.append(&mut arriving.calls, accepted);
+                    arriving.later.push(errand);
                     return;
                 }
-                Some(_) => accepted,
+                Some(_) => {}
                 arriving @ None => {
                     *arriving = Some(Arriving {
                         task,
-                        calls: accepted,
+                        later: Queue::new(),
                     });
-                    List::new()
                 }
             }
-        };
+        }
         // The thread is inside a system call, so its task work will run.
-        if let Err(mut errand) = errand.send(own) {
-            self.arrive(&mut errand.calls);
+        if let Err((errand, session)) = errand.send(self.clone()) {
+            session.arrive(errand, false);
         }
     }
 
-    /// Queues the calls that the current thread left, in its task work.
-    fn arrive(self: &Arc<Self>, own: &mut List) {
-        let exiting = shim::sender() & sender_is::EXITING != 0;
+    /// What the current thread does for the session in its task work. Says which call is to end
+    /// the thread; `may_exit`: it may be ended.
+    pub(crate) fn arrive(
+        self: Arc<Self>,
+        errand: KBox<Errand>,
+        may_exit: bool,
+    ) -> Option<Farewell> {
         let task = Task::current_raw();
-        let arriving = {
+        let mut later = {
             let mut inner = self.inner().lock();
-            match &inner.arriving {
-                Some(arriving) if arriving.task == task => inner.arriving.take(),
-                _ => None,
+            match &mut inner.arriving {
+                Some(arriving) if arriving.task == task => {
+                    let later = core::mem::replace(&mut arriving.later, Queue::new());
+                    inner.arriving = None;
+                    later
+                }
+                _ => Queue::new(),
             }
         };
-        let retry = arriving.is_none() && own.is_empty();
-        if let Some(mut arriving) = arriving {
-            self.take_over(&mut arriving.calls, exiting);
+        if errand.is_empty() {
+            self.arrive_for_worker();
         }
-        self.take_over(own, exiting);
-        match (exiting, retry) {
-            (false, _) => self.provide(),
-            (true, false) => self.flush_soon(),
-            // The thread that was asked to make a worker is ending: ask the main thread.
-            (true, true) if current!().group_leader() != &**current!() => {
-                self.retry_in(1, current!().group_leader());
+        let mut run = Run::new(&self, may_exit, errand.in_get_signal);
+        let mut next = Some(errand);
+        while let Some(mut errand) = next {
+            if !errand.calls.is_empty() {
+                self.arrive_for_workers(&mut errand.calls);
             }
-            (true, true) => self.fail_without_workers(ESRCH),
+            self.arrive_inline(errand, &mut run);
+            next = later.pop();
         }
+        run.farewell()
+    }
+
+    /// The thread was asked to make a worker.
+    fn arrive_for_worker(self: &Arc<Self>) {
+        if !sender::is_exiting() {
+            self.provide();
+        } else if current!().group_leader() != &**current!() {
+            // Ask the main thread instead.
+            self.retry_in(1, current!().group_leader());
+        } else {
+            self.fail_without_workers(ESRCH);
+        }
+    }
+
+    /// The thread brings calls for workers.
+    fn arrive_for_workers(self: &Arc<Self>, calls: &mut List) {
+        let exiting = sender::is_exiting();
+        self.take_over(calls, exiting);
+        if exiting {
+            self.flush_soon();
+        } else {
+            self.provide();
+        }
+    }
+
+    /// The thread brings calls for itself, or none; the errand is over.
+    fn arrive_inline(self: &Arc<Self>, mut errand: KBox<Errand>, run: &mut Run<'_>) {
+        let Some(tally) = errand.run(run) else {
+            errand.clear();
+            self.keep(errand);
+            return;
+        };
+        if tally.due == 0 {
+            // Nothing of the message is needed any more.
+            errand.clear();
+        }
+        let left = {
+            let mut inner = self.inner().lock();
+            let inner = &mut *inner;
+            inner.inline_in_flight -= tally.written + tally.skipped;
+            inner.calls.count_inline(0, tally.written, tally.skipped);
+            if tally.due == 0 {
+                inner.spare.replace(errand)
+            } else if inner.state == SessionState::Closed {
+                inner.inline_in_flight -= tally.due;
+                Some(errand)
+            } else {
+                inner.inline_due += tally.due;
+                inner.finished.push(errand);
+                None
+            }
+        };
+        drop(left);
+        if tally.due > 0 {
+            self.flush();
+        }
+    }
+
+    /// Keeps an errand for the next message.
+    fn keep(&self, errand: KBox<Errand>) {
+        let left = self.inner().lock().spare.replace(errand);
+        drop(left);
     }
 
     /// Queues calls, or ends them where nobody will execute them any more.
@@ -215,81 +383,10 @@ impl Session {
     }
 }
 
-/// Monotonic time in nanoseconds.
-fn now_ns() -> u64 {
-    // SAFETY: Only reads the clock.
-    unsafe { bindings::ktime_get() as u64 }
-}
-
-/// A piece of task work.
-#[repr(C)]
-pub struct Errand {
-    /// First, so that its address is that of the whole.
-    work: bindings::callback_head,
-    session: Arc<Session>,
-    /// Calls, where the session's place for those that arrive was taken.
-    calls: List,
-}
-
-impl Errand {
-    /// Allocates it.
-    pub fn new(session: Arc<Session>) -> Result<KBox<Self>> {
-        Ok(KBox::new(
-            Self {
-                work: bindings::callback_head {
-                    func: Some(run),
-                    ..Default::default()
-                },
-                session,
-                calls: List::new(),
-            },
-            GFP_KERNEL_ACCOUNT,
-        )?)
-    }
-
-    /// Gives it and `calls` to the current thread, which runs it when it returns to user mode.
-    /// Comes back where the thread is ending.
-    fn send(mut self: KBox<Self>, calls: List) -> Result<(), KBox<Self>> {
-        self.calls = calls;
-        let notify = bindings::task_work_notify_mode_TWA_RESUME;
-        // SAFETY: The current thread is alive.
-        unsafe { self.add(Task::current_raw(), notify) }
-    }
-
-    /// Gives it to another thread, and wakes that up for it.
-    pub fn send_to(self: KBox<Self>, task: &Task) -> Result<(), KBox<Self>> {
-        // SAFETY: The reference keeps the thread's structure alive.
-        unsafe { self.add(task.as_ptr(), bindings::task_work_notify_mode_TWA_SIGNAL) }
-    }
-
-    /// # Safety
-    ///
-    /// `task` is valid.
-    unsafe fn add(
-        self: KBox<Self>,
-        task: *mut bindings::task_struct,
-        notify: u32,
-    ) -> Result<(), KBox<Self>> {
-        let this = KBox::into_raw(self);
-        // SAFETY: `this` is a complete callback, which `run()` takes back; the task is valid by
-        // the caller's promise.
-        let err = unsafe { bindings::task_work_add(task, &raw mut (*this).work, notify) };
-        if err == 0 {
-            return Ok(());
-        }
-        // SAFETY: It was not added, so it is still ours.
-        Err(unsafe { KBox::from_raw(this) })
-    }
-}
-
-/// The task work.
-///
-/// # Safety
-///
-/// Called once for an [`Errand`] that was given away.
-unsafe extern "C" fn run(work: *mut bindings::callback_head) {
-    // SAFETY: By the caller's promise; `work` is the first field of the errand.
-    let mut errand = unsafe { KBox::from_raw(work.cast::<Errand>()) };
-    let session = errand.session.clone();
-    session.arrive(&mut errand.calls);
+#[cold]
+fn exceeds(count: usize, in_flight: usize, max: usize) -> Rejection {
+    reject!(
+        EAGAIN,
+        "{count} calls and {in_flight} in flight exceed max_in_flight {max}"
+    )
 }

@@ -33,7 +33,7 @@ use crate::{
 };
 
 /// `__NR_restart_syscall`: carries on from the thread's restart block.
-const RESTART_SYSCALL: u32 = 219;
+pub(crate) const RESTART_SYSCALL: u32 = 219;
 
 /// A worker. Owned by its session's list; the session outlives it, since it holds it.
 pub struct Worker {

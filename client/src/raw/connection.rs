@@ -14,7 +14,7 @@ use super::{
     plan,
     session::{SubmitError, Submitted},
     sys::Transport,
-    Batch, Cancel, Canceled, Features, Results, SessionInfo, SyscallInfo,
+    Batch, Cancel, Canceled, Config, Features, Results, SessionInfo, SyscallInfo,
 };
 use crate::Error;
 
@@ -190,6 +190,22 @@ impl<T: Transport> Connection<T> {
                 _ => None,
             });
         reply.ok_or(Error::Unanswered)
+    }
+
+    pub(super) fn config(&self) -> Result<Config, Error> {
+        let reply = self
+            .exchange
+            .request(Request::config())?
+            .into_iter()
+            .find_map(|reply| match reply {
+                Reply::Config(config) => Some(*config),
+                _ => None,
+            });
+        reply.ok_or(Error::Unanswered)
+    }
+
+    pub(super) fn set_config(&self, config: &Config) -> Result<(), Error> {
+        self.exchange.request(Request::set_config(config)).map(drop)
     }
 
     pub(super) fn syscalls(&self) -> Result<Vec<SyscallInfo>, Error> {

@@ -384,6 +384,8 @@ impl<T: Transport> Exchange<T> {
         let mut inner = self.lock();
         loop {
             while inner.inbox.is_empty() && self.receive(&mut inner)? {}
+            // It stays there, for whoever takes it.
+            self.update_signal(&mut inner);
             if !inner.inbox.is_empty() {
                 return Ok(());
             }

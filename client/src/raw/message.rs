@@ -20,7 +20,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
     sys::{Sent, Transport},
-    CallFlags, Cancel, Canceled, Completion, Features, Latency, SessionInfo, SyscallInfo,
+    CallFlags, Cancel, Canceled, Completion, Config, Features, Latency, SessionInfo, SyscallInfo,
 };
 
 /// Bytes of a message before its first attribute: `nlmsghdr` and `genlmsghdr`.
@@ -32,26 +32,28 @@ pub(super) const CALLS_PER_ATTR: usize =
     (u16::MAX as usize - ATTR_HEADER_LEN) / size_of::<abi::Call>();
 
 /// One attribute of a request.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Attribute {
     kind: u16,
     value: Value,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Value {
     Flag,
     I32(i32),
     U32(u32),
     U64(u64),
+    Text(String),
 }
 
 impl Nla for Attribute {
     fn value_len(&self) -> usize {
-        match self.value {
+        match &self.value {
             Value::Flag => 0,
             Value::I32(_) | Value::U32(_) => size_of::<u32>(),
             Value::U64(_) => size_of::<u64>(),
+            Value::Text(text) => text.len() + 1,
         }
     }
 
@@ -60,11 +62,16 @@ impl Nla for Attribute {
     }
 
     fn emit_value(&self, buffer: &mut [u8]) {
-        let done = match self.value {
+        let done = match &self.value {
             Value::Flag => Ok(()),
-            Value::I32(value) => emit_i32(buffer, value),
-            Value::U32(value) => emit_u32(buffer, value),
-            Value::U64(value) => emit_u64(buffer, value),
+            Value::I32(value) => emit_i32(buffer, *value),
+            Value::U32(value) => emit_u32(buffer, *value),
+            Value::U64(value) => emit_u64(buffer, *value),
+            Value::Text(text) => {
+                buffer[..text.len()].copy_from_slice(text.as_bytes());
+                buffer[text.len()..].fill(0);
+                Ok(())
+            }
         };
         done.expect("the buffer has value_len() bytes");
     }
@@ -113,6 +120,41 @@ impl Request {
         Self {
             command: Command::SessionGet,
             attributes: vec![own],
+        }
+    }
+
+    pub(super) fn config() -> Self {
+        Self {
+            command: Command::ConfigGet,
+            attributes: Vec::new(),
+        }
+    }
+
+    pub(super) fn set_config(config: &Config) -> Self {
+        use abi::config::*;
+
+        let numbers = [
+            (MAX_IN_FLIGHT, config.max_in_flight),
+            (MAX_IN_FLIGHT_USER, config.max_in_flight_user),
+            (MAX_WORKERS, config.max_workers),
+            (MAX_WORKERS_USER, config.max_workers_user),
+            (MAX_WORKERS_TOTAL, config.max_workers_total),
+            (MAX_RUNNING, config.max_running),
+            (IDLE_MS, config.idle_ms),
+            (MAX_INLINE_BYTES, config.max_inline_bytes),
+        ];
+        let numbers = numbers
+            .into_iter()
+            .filter_map(|(kind, number)| Some((kind, Value::U32(number?))));
+        let access = config.access.clone().map(Value::Text);
+        let attributes = access
+            .map(|access| (ACCESS, access))
+            .into_iter()
+            .chain(numbers)
+            .map(|(kind, value)| Attribute { kind, value });
+        Self {
+            command: Command::ConfigSet,
+            attributes: attributes.collect(),
         }
     }
 
@@ -258,6 +300,7 @@ pub(super) enum Reply {
     Canceled(Canceled),
     Features(Box<Features>),
     Session(Box<SessionInfo>),
+    Config(Box<Config>),
     Syscall(SyscallInfo),
 }
 
@@ -268,6 +311,7 @@ impl ParseableParametrized<[u8], GenlHeader> for Reply {
             Some(Command::Cancel) => canceled(attributes).map(Self::Canceled),
             Some(Command::FeaturesGet) => features(attributes).map(|it| Self::Features(it.into())),
             Some(Command::SessionGet) => session(attributes).map(|it| Self::Session(it.into())),
+            Some(Command::ConfigGet) => config(attributes).map(|it| Self::Config(it.into())),
             Some(Command::SyscallGet) => syscall(attributes).map(Self::Syscall),
             _ => Err(format!(
                 "command {} has no reply that this version knows",
@@ -422,6 +466,30 @@ fn session(attributes: &[u8]) -> Result<SessionInfo, DecodeError> {
             }
             _ => {}
         }
+        Ok(())
+    })?;
+    Ok(it)
+}
+
+fn config(attributes: &[u8]) -> Result<Config, DecodeError> {
+    let mut it = Config::default();
+    each(attributes, |kind, value| {
+        let number = match kind {
+            abi::config::ACCESS => {
+                it.access = Some(parse_string(value)?);
+                return Ok(());
+            }
+            abi::config::MAX_IN_FLIGHT => &mut it.max_in_flight,
+            abi::config::MAX_IN_FLIGHT_USER => &mut it.max_in_flight_user,
+            abi::config::MAX_WORKERS => &mut it.max_workers,
+            abi::config::MAX_WORKERS_USER => &mut it.max_workers_user,
+            abi::config::MAX_WORKERS_TOTAL => &mut it.max_workers_total,
+            abi::config::MAX_RUNNING => &mut it.max_running,
+            abi::config::IDLE_MS => &mut it.idle_ms,
+            abi::config::MAX_INLINE_BYTES => &mut it.max_inline_bytes,
+            _ => return Ok(()),
+        };
+        *number = Some(parse_u32(value)?);
         Ok(())
     })?;
     Ok(it)

@@ -10,7 +10,7 @@ use super::{
     connection::Connection,
     exchange::Patience,
     sys::{Socket, Transport},
-    Batch, Cancel, Canceled, Completion, Features, Results, SessionBuilder, SessionInfo,
+    Batch, Cancel, Canceled, Completion, Config, Features, Results, SessionBuilder, SessionInfo,
     SyscallInfo,
 };
 use crate::Error;
@@ -227,6 +227,21 @@ impl Session {
     /// Cancels calls in flight. Each of them still completes.
     pub fn cancel(&self, what: Cancel) -> Result<Canceled, Error> {
         self.connection.cancel(what)
+    }
+
+    /// The module's limits, and who may use it.
+    pub fn config(&self) -> Result<Config, Error> {
+        self.connection.config()
+    }
+
+    /// Changes those of the module's settings that are given, at once and for everybody.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Rejected`]: `EPERM` without `CAP_SYS_ADMIN` in the initial user namespace; `EINVAL`
+    /// or `ERANGE` names a setting that cannot have this value. Nothing was changed then.
+    pub fn set_config(&self, config: &Config) -> Result<(), Error> {
+        self.connection.set_config(config)
     }
 
     /// The module's policy table: every system call, whether it can be executed, and why not.

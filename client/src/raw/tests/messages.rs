@@ -13,7 +13,7 @@ use super::kernel::{
     ack, batch, call, done, open, own_session, reply, take_all, Event, Kernel, Socket,
 };
 use crate::{
-    raw::{connection::Connection, plan, Arg, Call, CallFlags, Cancel, Canceled},
+    raw::{connection::Connection, plan, Arg, Call, CallFlags, Cancel, Canceled, Config},
     Error,
 };
 
@@ -309,4 +309,120 @@ fn sessions_are_read_with_what_is_known_of_them() {
     assert_eq!(own.attributes, [(abi::session::OWN, Vec::new())]);
     assert_eq!(all.attributes, []);
     assert_eq!(size_of::<abi::CallResult>(), 32);
+}
+
+#[test]
+fn what_a_session_did_is_read_and_may_be_missing() {
+    let latency = abi::Latency {
+        nr: 0,
+        count: 4,
+        total_ns: 10_000,
+        buckets: std::array::from_fn(|bucket| u32::from(bucket < 3) + u32::from(bucket == 1)),
+        ..abi::Latency::default()
+    };
+    let others = abi::Latency {
+        nr: u32::MAX,
+        ..abi::Latency::default()
+    };
+    let kernel = Kernel::new(move |request| {
+        let long = [
+            (abi::session::SKIPPED, 1u64.to_ne_bytes()),
+            (abi::session::CANCELED, 2u64.to_ne_bytes()),
+            (abi::session::TIMED_OUT, 3u64.to_ne_bytes()),
+            (abi::session::INLINE, 4u64.to_ne_bytes()),
+        ];
+        let idle = 5u32.to_ne_bytes();
+        let mut attributes: Vec<(u16, &[u8])> = vec![
+            (abi::session::IDLE, &idle),
+            (abi::session::LATENCY, latency.as_bytes()),
+            (abi::session::LATENCY, others.as_bytes()),
+        ];
+        attributes.extend(long.iter().map(|(kind, value)| (*kind, &value[..])));
+        let mut datagram = reply(request, Command::SessionGet, &attributes);
+        datagram.extend(done(request, 0));
+        vec![Event::Datagram(datagram)]
+    });
+    let own = open(&kernel)
+        .own_info()
+        .expect("an answer")
+        .expect("a session");
+    assert_eq!(
+        (
+            own.skipped,
+            own.canceled,
+            own.timed_out,
+            own.inline,
+            own.idle
+        ),
+        (1, 2, 3, 4, 5)
+    );
+    let [reads, others] = &own.latency[..] else {
+        panic!("{:?}", own.latency)
+    };
+    assert_eq!(
+        (reads.nr, reads.count, others.nr, others.count),
+        (Some(0), 4, None, 0)
+    );
+    // One call took less than 1024 ns, two less than 2048, one less than 4096.
+    let nanos = |part| reads.percentile(part).map(|it| it.as_nanos());
+    assert_eq!(
+        [0.0, 0.25, 0.5, 0.75].map(nanos),
+        [1024, 1024, 2048, 2048].map(Some)
+    );
+    assert_eq!([0.76, 0.99, 1.0].map(nanos), [4096, 4096, 4096].map(Some));
+    assert_eq!(reads.mean(), Some(Duration::from_nanos(2500)));
+    assert_eq!((others.percentile(0.5), others.mean()), (None, None));
+
+    let older = open(&Kernel::new(|request| own_session(request, 0, 0)));
+    let own = older.own_info().expect("an answer").expect("a session");
+    assert_eq!((own.skipped, own.idle, own.latency), (0, 0, Vec::new()));
+}
+
+#[test]
+fn settings_are_read_and_those_that_are_given_are_set() {
+    let kernel = Kernel::new(|request| {
+        if request.is(Command::ConfigSet) {
+            return vec![Event::Datagram(ack(request))];
+        }
+        assert!(request.is(Command::ConfigGet));
+        let attributes: &[(u16, &[u8])] = &[
+            (abi::config::ACCESS, b"everyone\0"),
+            (abi::config::MAX_IN_FLIGHT, &7u32.to_ne_bytes()),
+            (abi::config::IDLE_MS, &0u32.to_ne_bytes()),
+            (1000, b"from the future"),
+        ];
+        vec![
+            Event::Datagram(reply(request, Command::ConfigGet, attributes)),
+            Event::Datagram(ack(request)),
+        ]
+    });
+    let session = open(&kernel);
+    let config = session.config().expect("an answer");
+    let expected = Config {
+        access: Some("everyone".to_owned()),
+        max_in_flight: Some(7),
+        idle_ms: Some(0),
+        ..Config::default()
+    };
+    assert_eq!(config, expected);
+
+    let change = Config {
+        access: Some("root".to_owned()),
+        max_running: Some(2),
+        max_inline_bytes: Some(1 << 20),
+        ..Config::default()
+    };
+    session.set_config(&change).expect("accepted");
+    let message = kernel.log().pop().expect("a message");
+    assert_eq!(
+        message.attributes,
+        [
+            (abi::config::ACCESS, b"root\0".to_vec()),
+            (abi::config::MAX_RUNNING, 2u32.to_ne_bytes().to_vec()),
+            (
+                abi::config::MAX_INLINE_BYTES,
+                (1u32 << 20).to_ne_bytes().to_vec()
+            ),
+        ]
+    );
 }

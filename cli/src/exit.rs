@@ -61,6 +61,14 @@ pub enum Failure {
     /// The standard output.
     #[error("cannot write the standard output")]
     Output(#[source] io::Error),
+    /// A setting on the command line.
+    #[error("{name}: {why}")]
+    Setting {
+        /// As it was written.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
     /// Nothing to show.
     #[error("no system call matches `{0}`")]
     NoMatch(String),
@@ -75,7 +83,7 @@ impl Failure {
                 why: ArgumentError::Memory(_),
                 ..
             }) => Status::Failed,
-            Failure::Invocation(_) => Status::Usage,
+            Failure::Invocation(_) | Failure::Setting { .. } => Status::Usage,
             Failure::Module(_) | Failure::Memory(_) | Failure::Output(_) | Failure::NoMatch(_) => {
                 Status::Failed
             }

@@ -10,6 +10,7 @@ use std::os::unix::ffi::{
     OsStrExt,
     OsStringExt, //
 };
+use std::time::Duration;
 
 use clap::{
     Args,
@@ -56,7 +57,9 @@ pub enum Command {
     /// Show the system calls and what may be done with each
     List(ListOptions),
     /// Show the sessions that are open
-    Ps,
+    Ps(PsOptions),
+    /// Show or change the module's limits, and who may use it
+    Config(ConfigOptions),
     /// Look for what keeps calls from working, and say what to do
     #[command(after_help = EXIT_STATUS)]
     Doctor,
@@ -73,6 +76,14 @@ pub struct CallOptions {
     /// Show all fields of structures
     #[arg(short, long)]
     pub verbose: bool,
+
+    /// Make the call in the calling thread itself, not on a worker
+    #[arg(short, long)]
+    pub inline: bool,
+
+    /// Interrupt the call when it takes longer than this, such as 500ms or 2s
+    #[arg(short, long, value_name = "DURATION", value_parser = parse_timeout)]
+    pub timeout: Option<Duration>,
 
     /// The system call's name, as `nlcall list` shows it, or its number
     pub name: String,
@@ -96,6 +107,10 @@ Arguments are written as strace prints them, each as one word of the shell:
 A string that looks like a number must be quoted: '"7"'. `nlcall call NAME` with a wrong number of
 arguments shows what the call takes.
 
+Calls that act on their thread (`nlcall list` calls them `inline only`) need --inline. What they
+change ends with the command, unless they replace it, as execve does; a child that fork makes ends
+at once.
+
 Examples:
   nlcall call getpid
   nlcall call openat AT_FDCWD /etc/hostname O_RDONLY
@@ -105,6 +120,8 @@ Examples:
   nlcall call pipe2 @ 'O_CLOEXEC|O_NONBLOCK'
   nlcall call nanosleep '{tv_sec=1, tv_nsec=0}' NULL
   nlcall call write 1 '"hello\n"' 6
+  nlcall call --inline execve /bin/true '["true"]' NULL
+  nlcall call --timeout 500ms read 0 @100 100
   nlcall --json call uname @
 
 Exit status: 0 the call succeeded; 1 it failed, was refused or did not run; 2 wrong usage;
@@ -175,6 +192,74 @@ Examples:
   nlcall --json list | jq -r '.[] | select(.verdict == "refused") | .name'
 
 Exit status: 0 something was shown; 1 no call matches; 2 wrong usage; 69 no module is loaded."#;
+
+/// Show the sessions that are open.
+#[derive(Debug, Args)]
+#[command(after_long_help = PS_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct PsOptions {
+    /// Show also how calls ended that no completion told of in full
+    #[arg(short, long)]
+    pub long: bool,
+
+    /// Show how long calls took on workers, by system call
+    #[arg(short = 't', long, conflicts_with = "long")]
+    pub latency: bool,
+}
+
+const PS_HELP: &str = r"
+The host's root sees all sessions; others see only that of the command itself, which has none.
+
+IN FLIGHT  calls accepted whose completion was not delivered: QUEUED, RUNNING (BLOCKED of these)
+           and UNDELIVERED, which wait for room in the receive buffer
+WORKERS    threads that execute calls, IDLE of them without one
+saturated  every worker up to the limit is blocked, and calls wait
+--long     INLINE: executed by their submitters; SKIPPED: succeeded without a completion, as asked;
+           CANCELED; TIMED OUT; REJECTED: named by messages that were rejected
+--latency  from acceptance to end; half of the calls took no longer than P50, 99 of 100 no longer
+           than P99, as powers of two
+
+Examples:
+  nlcall ps
+  nlcall ps --latency
+  nlcall --json ps | jq '.[] | select(.saturated)'
+
+Exit status: 0 success; 1 the module did not answer; 2 wrong usage; 69 no module is loaded.";
+
+/// Show or change the module's limits, and who may use it.
+#[derive(Debug, Args)]
+#[command(after_long_help = CONFIG_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct ConfigOptions {
+    /// Settings to change, all of them or none
+    #[arg(value_name = "NAME=VALUE", value_parser = parse_setting)]
+    pub changes: Vec<(String, String)>,
+}
+
+const CONFIG_HELP: &str = r"
+Without an argument, all settings are shown. Changes hold at once, for the sessions that are open
+as well, until the module is unloaded; they need CAP_SYS_ADMIN in the initial user namespace. The
+module's parameters of the same names set them when it is loaded.
+
+Examples:
+  nlcall config
+  nlcall config max_workers=256
+  nlcall config access=everyone max_in_flight=4096
+  nlcall --json config | jq .max_workers
+
+Exit status: 0 success; 1 the module refused the change; 2 wrong usage; 69 no module is loaded.";
+
+fn parse_setting(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text
+        .split_once('=')
+        .ok_or_else(|| "not of the form NAME=VALUE".to_owned())?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+fn parse_timeout(text: &str) -> Result<Duration, String> {
+    match humantime::parse_duration(text) {
+        Ok(time) if time.is_zero() => Err("a call needs more time than none".to_owned()),
+        time => time.map_err(|error| error.to_string()),
+    }
+}
 
 fn parse_signal(text: &str) -> Result<u32, String> {
     signal::number(text).ok_or_else(|| "not a signal; try a number, or a name such as TERM".into())
@@ -310,6 +395,45 @@ mod tests {
     }
 
     #[test]
+    fn a_time_limit_has_a_unit_and_some_length() {
+        let timeout = |text| match read(&["nlcall", "call", "--timeout", text, "pause"])
+            .ok()?
+            .command
+        {
+            Command::Call(options) => options.timeout,
+            _ => None,
+        };
+        assert_eq!(timeout("500ms"), Some(Duration::from_millis(500)));
+        assert_eq!(timeout("1m 2s"), Some(Duration::from_secs(62)));
+        for wrong in ["5", "-1s", "0s", "ms", ""] {
+            assert_eq!(timeout(wrong), None, "{wrong}");
+        }
+        // Behind the first argument it is one as well.
+        let options = read(&["nlcall", "call", "-i", "read", "0", "--timeout"]).unwrap();
+        let Command::Call(call) = options.command else {
+            panic!("{options:?}")
+        };
+        assert!(call.inline && call.timeout.is_none());
+        assert_eq!(call.args, ["0", "--timeout"]);
+    }
+
+    #[test]
+    fn a_setting_has_a_name_and_a_value() {
+        let changes =
+            |words: &[&str]| match read(&[&["nlcall", "config"], words].concat()).ok()?.command {
+                Command::Config(options) => Some(options.changes),
+                _ => None,
+            };
+        assert_eq!(changes(&[]), Some(Vec::new()));
+        let pair = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+        assert_eq!(
+            changes(&["a=1", "b==", "c="]),
+            Some(vec![pair("a", "1"), pair("b", "="), pair("c", "")])
+        );
+        assert_eq!(changes(&["max_workers"]), None);
+    }
+
+    #[test]
     fn a_pattern_that_is_none_is_a_usage_error() {
         assert!(read(&["nlcall", "list", "a***b"]).is_err());
         assert!(read(&["nlcall", "list", "open*"]).is_ok());
@@ -320,7 +444,7 @@ mod tests {
         fn any_command_line_is_read_without_a_panic(
             words in proptest::collection::vec("[-a-zA-Z0-9@=* ]{0,8}", 0..6),
         ) {
-            for command in ["call", "cat", "kill", "list"] {
+            for command in ["call", "cat", "kill", "list", "ps", "config"] {
                 let args = ["nlcall", command].into_iter().chain(words.iter().map(String::as_str));
                 let _ = Options::try_parse_from(spell_out_signal(args.map(OsString::from)));
             }

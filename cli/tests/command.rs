@@ -37,6 +37,11 @@ fn without_the_module_every_command_ends_with_69_and_one_line() {
         &["list", "open*"],
         &["ps"],
         &["ps", "--json"],
+        &["ps", "--long"],
+        &["config"],
+        &["config", "max_workers=4", "access=root"],
+        &["call", "--inline", "fork"],
+        &["call", "--timeout", "1s", "pause"],
     ] {
         nlcall(args)
             .code(69)
@@ -110,6 +115,15 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         (&["list", "a***"], "invalid"),
         (&["list", "a", "b"], "unexpected argument"),
         (&["ps", "1"], "unexpected argument"),
+        (&["ps", "--long", "--latency"], "cannot be used with"),
+        (&["call", "--timeout", "5", "pause"], "time unit needed"),
+        (&["call", "--timeout", "0s", "pause"], "more time than none"),
+        (&["config", "max_workers"], "not of the form NAME=VALUE"),
+        (
+            &["config", "max_workres=4"],
+            "no such setting; known: access",
+        ),
+        (&["config", "idle_ms=soon"], "`soon` is not a number"),
     ] {
         nlcall(args)
             .code(2)
@@ -120,18 +134,16 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
 
 #[test]
 fn every_command_explains_itself_with_examples() {
-    for command in ["call", "cat", "kill", "list"] {
+    for command in ["call", "cat", "kill", "list", "ps", "config"] {
         nlcall(&[command, "--help"])
             .code(0)
             .stdout(predicate::str::contains("Examples:"))
             .stdout(predicate::str::contains(format!("nlcall {command} ")))
             .stdout(predicate::str::contains("Exit status: 0"));
     }
-    for command in ["ps", "doctor"] {
-        nlcall(&[command, "--help"])
-            .code(0)
-            .stdout(predicate::str::contains("Usage:"));
-    }
+    nlcall(&["doctor", "--help"])
+        .code(0)
+        .stdout(predicate::str::contains("Usage:"));
     nlcall(&["--help"])
         .code(0)
         .stdout(predicate::str::contains("Exit status: 0"));

@@ -3,7 +3,10 @@
 //! `nlcall call NAME ARGS...`
 
 use nlcall::raw::{
+    Call,
+    CallFlags,
     Outcome,
+    Results,
     Session, //
 };
 use nlcall::Error;
@@ -21,10 +24,7 @@ use crate::invocation::{
     errno,
     Invocation, //
 };
-use crate::kernel::{
-    call,
-    Reply, //
-};
+use crate::kernel::Reply;
 use crate::layout::Detail;
 use crate::options::CallOptions;
 use crate::table::{
@@ -40,11 +40,12 @@ pub fn run(options: &CallOptions, json: bool) -> Result<Status, Failure> {
         string: options.string_limit,
         in_full: options.verbose,
     };
-    let mut session = Session::open()?;
+    let session = Session::open()?;
     // SAFETY: The memory that the arguments were given is never unmapped. Everything else is what
     // the user asked for, in a process that does nothing besides.
-    let made = unsafe { call(&mut session, invocation.nr(), invocation.registers()) };
+    let made = unsafe { make(&session, &invocation, options) };
     match made {
+        Err(Error::InChild) => end_child(),
         Ok(reply) => {
             match json {
                 true => print_json(&Report::of(&invocation, &reply, detail))?,
@@ -63,7 +64,7 @@ pub fn run(options: &CallOptions, json: bool) -> Result<Status, Failure> {
                 message: message.unwrap_or_else(|| errno.to_string()),
                 verdict: entry(&session, invocation.nr()).map(|entry| entry.verdict),
             };
-            eprintln!("nlcall: {}", rejection.line());
+            eprintln!("nlcall: {}", rejection.line(options.inline));
             if json {
                 print_json(&rejection)?;
             }
@@ -71,6 +72,38 @@ pub fn run(options: &CallOptions, json: bool) -> Result<Status, Failure> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// Makes the call.
+///
+/// # Safety
+///
+/// As for [`Call::new`].
+unsafe fn make(
+    session: &Session,
+    invocation: &Invocation,
+    options: &CallOptions,
+) -> Result<Reply, Error> {
+    // SAFETY: The caller promises it.
+    let call = unsafe { Call::new(invocation.nr(), &invocation.registers()) }
+        .timeout(options.timeout.unwrap_or_default());
+    if !options.inline {
+        session.submit(call.into())?;
+        return session.wait().map(Reply::from);
+    }
+    let mut results = Results::with_capacity(1);
+    session.submit_into(&call.flags(CallFlags::INLINE).into(), &mut results)?;
+    match results.get(0) {
+        Some(completion) => Ok(completion.into()),
+        // The call has made the memory unusable.
+        None => session.wait().map(Reply::from),
+    }
+}
+
+/// The end of a child that the call made. The parent prints what it returned.
+fn end_child() -> ! {
+    // SAFETY: It ends this process, and nothing else.
+    unsafe { libc::_exit(0) }
 }
 
 /// What the module's policy table says about a call.
@@ -133,14 +166,14 @@ struct Rejection<'a> {
 impl Rejection<'_> {
     /// One line for people: the message without what it says about the place of the call in its
     /// batch, which holds nothing else here.
-    fn line(&self) -> String {
+    fn line(&self, inline: bool) -> String {
         let mut why = self.message.as_str();
         for known in ["call 0: ", self.name, ": "] {
             why = why.strip_prefix(known).unwrap_or(why);
         }
         let mut line = format!("{}: refused: {why}", self.name);
-        if self.verdict == Some(INLINE_ONLY) {
-            line.push_str(" (executes only INLINE, in the calling thread itself)");
+        if self.verdict == Some(INLINE_ONLY) && !inline {
+            line.push_str(" (executes only INLINE: add --inline)");
         }
         line
     }
@@ -197,15 +230,19 @@ mod tests {
             verdict: Some("refused"),
         };
         assert_eq!(
-            rejection.line(),
+            rejection.line(false),
             "rt_sigreturn: refused: works on the thread's own saved registers"
         );
         rejection.message = "Resource temporarily unavailable".to_owned();
         rejection.verdict = Some(INLINE_ONLY);
         assert_eq!(
-            rejection.line(),
+            rejection.line(false),
             "rt_sigreturn: refused: Resource temporarily unavailable \
-             (executes only INLINE, in the calling thread itself)"
+             (executes only INLINE: add --inline)"
+        );
+        assert_eq!(
+            rejection.line(true),
+            "rt_sigreturn: refused: Resource temporarily unavailable"
         );
     }
 }

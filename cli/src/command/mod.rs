@@ -15,6 +15,7 @@ use crate::options::{
 
 pub mod call;
 pub mod cat;
+pub mod config;
 pub mod doctor;
 pub mod kill;
 pub mod list;
@@ -27,7 +28,8 @@ pub fn run(options: &Options) -> Result<Status, Failure> {
         Command::Cat(cat) => cat::run(cat, &mut Session::open()?),
         Command::Kill(kill) => kill::run(kill, &mut Session::open()?),
         Command::List(list) => list::run(list, &Session::open()?, options.json),
-        Command::Ps => ps::run(&Session::open()?, options.json),
+        Command::Ps(ps) => ps::run(ps, &Session::open()?, options.json),
+        Command::Config(config) => config::run(config, options.json),
         Command::Doctor => doctor::run(options.json),
     }
 }

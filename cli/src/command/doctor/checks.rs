@@ -25,6 +25,7 @@ pub(super) fn all(machine: &Machine) -> Vec<Check> {
         module_file(machine),
         artifacts(machine),
         access(machine),
+        limits(machine),
         lockdown(machine),
         signatures(machine),
         secure_boot(machine),
@@ -148,9 +149,41 @@ fn access(machine: &Machine) -> Check {
             NAME,
             format!("access={access} does not include user {user}"),
         )
-        .fix(
-            "run as root, or as root `modprobe -r nlcall && modprobe nlcall access=GROUP_ID` (or \
-             access=everyone)",
+        .fix("run as root, or as root `nlcall config access=GROUP_ID` (or access=everyone)"),
+    }
+}
+
+/// Whether this user may have as many workers as the module allows: they are threads of the
+/// process, and count as such.
+fn limits(machine: &Machine) -> Check {
+    const NAME: &str = "limits";
+    const PARAMETER: &str = "/sys/module/nlcall/parameters/max_workers";
+    let number = |text: String| text.parse::<u64>().ok();
+    let Some(workers) = machine.text(PARAMETER).and_then(number) else {
+        return Check::warning(NAME, "unknown until the module is loaded");
+    };
+    // `Max processes   SOFT   HARD   processes`; what is no number is `unlimited`.
+    let limits = machine.text("/proc/self/limits").unwrap_or_default();
+    let threads = limits
+        .lines()
+        .find_map(|line| line.strip_prefix("Max processes"))
+        .and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+    match threads {
+        // The limit does not hold for root.
+        Some(threads) if threads <= workers && machine.user != 0 => Check::warning(
+            NAME,
+            format!(
+                "user {} may have {threads} threads, and a session {workers} workers: calls that \
+                 no worker can be made for end with EAGAIN",
+                machine.user
+            ),
+        )
+        .fix(format!(
+            "`ulimit -u` with more than {workers}, or as root `nlcall config max_workers=NUMBER`"
+        )),
+        _ => Check::good(
+            NAME,
+            format!("{workers} workers per session (`nlcall config`)"),
         ),
     }
 }
@@ -353,6 +386,32 @@ mod tests {
         let (_dir, mut root) = machine(&[(ACCESS, b"root\n")]);
         root.user = 0;
         assert_eq!(access(&root).verdict, Verdict::Good);
+    }
+
+    #[test]
+    fn workers_are_threads_of_the_user() {
+        const PARAMETER: &str = "/sys/module/nlcall/parameters/max_workers";
+        const LIMITS: &str = "/proc/self/limits";
+        let with = |threads: &str| {
+            let table = format!(
+                "Limit                     Soft Limit           Hard Limit           Units\n\
+                 Max stack size            8388608              unlimited            bytes\n\
+                 Max processes             {threads:20} 200000               processes\n"
+            );
+            let files: &[(&str, &[u8])] = &[(PARAMETER, b"128\n"), (LIMITS, table.as_bytes())];
+            let root = {
+                let (_dir, mut machine) = machine(files);
+                machine.user = 0;
+                limits(&machine).verdict
+            };
+            assert_eq!(root, Verdict::Good);
+            verdict(limits, files)
+        };
+        assert_eq!(with("unlimited"), Verdict::Good);
+        assert_eq!(with("129"), Verdict::Good);
+        assert_eq!(with("128"), Verdict::Warning);
+        assert_eq!(verdict(limits, &[]), Verdict::Warning);
+        assert_eq!(verdict(limits, &[(PARAMETER, b"128\n")]), Verdict::Good);
     }
 
     #[test]

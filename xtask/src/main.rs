@@ -3,6 +3,7 @@
 //! `cargo xtask`: the project's own commands.
 
 mod apt;
+mod bench;
 mod cache;
 mod chamber;
 mod checkout;
@@ -61,6 +62,15 @@ enum Task {
         /// Run the long form and write its result into docs/results
         #[arg(long)]
         full: bool,
+        #[command(flatten)]
+        kernel: KernelArguments,
+    },
+    /// Counts the instructions of system calls, made in every way that Linux has
+    ///
+    /// Runs `nlcall-bench` in a guest with an instruction counter.
+    Bench {
+        #[command(flatten)]
+        arguments: bench::Arguments,
         #[command(flatten)]
         kernel: KernelArguments,
     },
@@ -165,6 +175,7 @@ fn run(task: Task) -> Result<u8> {
     match task {
         Task::Demo { kernel } => demo::run(kernel.request.as_ref()),
         Task::Test { full, kernel } => test::run(kernel.request.as_ref(), full),
+        Task::Bench { arguments, kernel } => bench::run(&kernel.sandbox()?, &arguments),
         Task::Vm(arguments) => {
             let sandbox = arguments.kernel.sandbox()?;
             let options = vm::Options {

@@ -85,6 +85,15 @@ impl Sandbox {
         Ok(Self { layout, kernel })
     }
 
+    /// Sees to it that the tree holds what only the benchmark needs: the tools of ext4.
+    pub fn add_bench_tools(&self) -> Result<()> {
+        if self.layout.is_done(steps::BENCH_TOOLS) {
+            return Ok(());
+        }
+        let _lock = Lock::take(&self.layout.lock(), "adding the benchmark's tools")?;
+        steps::add_bench_tools(&self.layout)
+    }
+
     /// The tree.
     pub fn tree(&self) -> PathBuf {
         self.layout.tree()

@@ -53,6 +53,19 @@ pub fn carry_out(layout: &Layout, request: Option<&Request>) -> Result<Kernel> {
     Steps { layout }.all(request)
 }
 
+/// Adds what only the benchmark needs, if that is not done.
+pub fn add_bench_tools(layout: &Layout) -> Result<()> {
+    if layout.is_done(BENCH_TOOLS) {
+        return Ok(());
+    }
+    Steps { layout }.make_bench_tools()
+}
+
+/// The stamp of the benchmark's packages.
+pub const BENCH_TOOLS: &str = "bench-tools";
+/// What the tree holds for the benchmark: mkfs.ext4.
+const BENCH_PACKAGES: &[&str] = &["e2fsprogs"];
+
 struct Steps<'a> {
     layout: &'a Layout,
 }
@@ -200,6 +213,19 @@ impl Steps<'_> {
         stage.run(self.apt_get(&[&["install"], PACKAGES].concat())?)?;
         stage.run(self.apt_get(&["clean"])?)?;
         self.layout.set_done("tools", &PACKAGES.join("\n"))?;
+        stage.done();
+        Ok(())
+    }
+
+    fn make_bench_tools(&self) -> Result<()> {
+        let title = "the benchmark's tools";
+        let mut stage = Stage::begin(title, self.layout.log("bench-tools"), 20)?;
+        stage.run(self.command("dpkg").args(["--configure", "-a"]).command()?)?;
+        stage.run(self.apt_get(&["update"])?)?;
+        stage.run(self.apt_get(&[&["install"], BENCH_PACKAGES].concat())?)?;
+        stage.run(self.apt_get(&["clean"])?)?;
+        self.layout
+            .set_done(BENCH_TOOLS, &BENCH_PACKAGES.join("\n"))?;
         stage.done();
         Ok(())
     }

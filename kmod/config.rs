@@ -94,6 +94,26 @@ pub fn max_workers() -> u32 {
     get(settings::MAX_WORKERS)
 }
 
+/// Most calls in flight of all sessions of a user.
+pub fn max_in_flight_user() -> u32 {
+    get(settings::MAX_IN_FLIGHT_USER)
+}
+
+/// Most workers of all sessions of a user.
+pub fn max_workers_user() -> u32 {
+    get(settings::MAX_WORKERS_USER)
+}
+
+/// Most workers of the machine.
+pub fn max_workers_total() -> u32 {
+    get(settings::MAX_WORKERS_TOTAL)
+}
+
+/// Most bytes of messages with INLINE calls that wait, of all sessions of a user.
+pub fn max_inline_bytes() -> u32 {
+    get(settings::MAX_INLINE_BYTES)
+}
+
 /// Most workers of a session that run at the same time.
 pub fn max_running() -> u32 {
     match get(settings::MAX_RUNNING) {

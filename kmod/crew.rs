@@ -35,6 +35,7 @@ use crate::{
     },
     errand::Errand,
     registry,
+    reject::errno,
     roster::{
         Id,
         Place,
@@ -71,6 +72,9 @@ pub(crate) struct Member {
     /// The call that it will issue again.
     suspended: Option<Suspended>,
 }
+
+/// How long to wait before another attempt at making a worker. Milliseconds.
+const NOW_AND_THEN: u32 = 1000;
 
 /// Places of one allocation: few, since most sessions have few workers.
 const PLACES: usize = 16;
@@ -131,7 +135,12 @@ impl Session {
             Ok(()) => {}
             // A signal is pending: it comes first.
             Err(err) if is_restart(err) => self.retry_in(1, current!()),
-            Err(err) => self.fail_without_workers(err),
+            Err(err) => {
+                self.fail_without_workers(err);
+                if err == EBUSY {
+                    self.retry_later();
+                }
+            }
         }
     }
 
@@ -139,13 +148,18 @@ impl Session {
     /// block while calls wait.
     pub fn provide_spare(self: &Arc<Self>) {
         if self.create_worker().is_err() {
-            // The calls wait for the workers that exist, unless all of them block: then the main
-            // thread tries again, now and then, since it is interrupted for it.
-            self.retry_in(msecs_to_jiffies(1000), current!().group_leader());
+            self.retry_later();
         }
     }
 
-    /// Makes a worker, if one shall be made.
+    /// The calls wait for the workers that exist, unless all of them block: then the main thread
+    /// tries again, now and then, since it is interrupted for it.
+    fn retry_later(self: &Arc<Self>) {
+        self.retry_in(msecs_to_jiffies(NOW_AND_THEN), current!().group_leader());
+    }
+
+    /// Makes a worker, if one shall be made; `EBUSY` where a limit of the user or the machine is
+    /// reached.
     fn create_worker(self: &Arc<Self>) -> Result {
         let Some(id) = self.reserve()? else {
             return Ok(());
@@ -153,6 +167,7 @@ impl Session {
         let made = Worker::new(id, self.clone()).and_then(|worker| self.start(id, worker));
         if made.is_err() {
             let unused = self.inner().lock().crew.remove(id);
+            self.payer().uncharge_worker();
             drop(unused);
             // It counted as running meanwhile: others may have left the queue to it.
             while self.wake() {}
@@ -180,8 +195,9 @@ impl Session {
                     Standing::OtherSurroundings => return Err(EAGAIN),
                     Standing::OtherProcess | Standing::OtherProgram => break,
                 }
-                if let Some(id) = inner.crew.reserve() {
-                    return Ok(Some(id));
+                if inner.crew.has_room() {
+                    self.payer().charge_worker().map_err(|_| EBUSY)?;
+                    return Ok(inner.crew.reserve());
                 }
                 let places = inner.crew.places();
                 let needed = places.len() + PLACES;
@@ -227,7 +243,11 @@ impl Session {
 
     /// Where there is no worker and none can be made, no call of the queue will ever start.
     pub(crate) fn fail_without_workers(self: &Arc<Self>, err: Error) {
-        let ending = Ending::not_started(-err.to_errno());
+        let errno = match err {
+            EBUSY => errno::EAGAIN,
+            err => -err.to_errno(),
+        };
+        let ending = Ending::not_started(errno);
         loop {
             let mut inner = self.inner().lock();
             if inner.crew.workers() > 0 || !inner.calls.end_queued(STRIDE, ending) {
@@ -252,6 +272,9 @@ impl Session {
             inner.retry.take().filter(|_| needed)
         };
         let Some(task) = task else { return };
+        if self.payer().full().is_some() {
+            return self.retry_in(msecs_to_jiffies(NOW_AND_THEN), &task);
+        }
         match Errand::new() {
             Ok(errand) => {
                 if !errand.send_to(self.clone(), &task) {
@@ -362,6 +385,7 @@ impl Session {
             let Some((id, worker)) = reaped else { break };
             worker.stop();
             let member = self.inner().lock().crew.remove(id);
+            self.payer().uncharge_worker();
             drop(member);
             self.discard();
             self.flush_soon();

@@ -146,6 +146,7 @@ impl Session {
                 // Before it can be read: a reader may count on the room in the session, and the
                 // destructor of the message on being counted.
                 inner.calls.sent();
+                self.settle(&mut inner);
                 let over = inner.sent_inline(share.inline);
                 inner.outstanding += 1;
                 inner.patience = SHORTEST;
@@ -227,7 +228,11 @@ struct Share {
 impl Inner {
     /// What the next message takes, `most` at most.
     fn share(&mut self, most: u32) -> Share {
-        let inline = self.finished.front().map_or(0, |batch| batch.due()).min(most);
+        let inline = self
+            .finished
+            .front()
+            .map_or(0, |batch| batch.due())
+            .min(most);
         let workers = self.calls.undelivered().min(most - inline);
         Share { inline, workers }
     }

@@ -17,6 +17,7 @@
 //! | `delivery.rs` | completions on their way into the receive buffer |
 //! | `registry.rs` | all sessions |
 //! | `config.rs` | the settings that are in force |
+//! | `users.rs` | what each user has in use |
 //! | `sender.rs` | the thread that sent a message: who it is and whether it may |
 //! | `socket.rs` | a netlink socket and the session bound to it |
 //! | `message.rs` | a netlink message being written |
@@ -66,6 +67,7 @@ pub mod submission;
 #[path = "../abi/src/syscalls.rs"]
 pub mod syscalls;
 pub mod text;
+pub mod users;
 #[path = "../abi/src/wire.rs"]
 pub mod wire;
 pub mod worker;
@@ -103,6 +105,7 @@ impl kernel::Module for Nlcall {
         config::init()?;
         let border = shim::Border::new()?;
         registry::init();
+        users::init();
         let family = family::Registration::new()?;
         let classic = if shim::classic_wanted() {
             Some(classic::Registration::new()?)

@@ -20,6 +20,8 @@ pub mod errno {
     pub const ENOMEM: i32 = 12;
     /// Bad address.
     pub const EFAULT: i32 = 14;
+    /// A limit of the user or the machine is reached.
+    pub const EBUSY: i32 = 16;
     /// Invalid argument.
     pub const EINVAL: i32 = 22;
     /// No such system call.

@@ -47,9 +47,14 @@ impl Pool {
         self.running() > self.max_running
     }
 
+    /// Whether a call that waits now waits for the end of a running one or for a new worker.
+    pub fn is_stuck(&self) -> bool {
+        self.idle == 0 && self.running() == 0
+    }
+
     /// Whether calls wait and nothing but the end of a running call can help.
     pub fn is_saturated(&self, queued: u32) -> bool {
-        queued > 0 && self.workers >= self.max_workers && self.idle == 0 && self.running() == 0
+        queued > 0 && self.workers >= self.max_workers && self.is_stuck()
     }
 }
 

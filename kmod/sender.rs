@@ -48,9 +48,7 @@ pub fn program() -> *const bindings::mm_struct {
 /// Whether these are the credentials in force for the current thread.
 pub fn has(credentials: &Credential) -> bool {
     // SAFETY: The field of `current` is changed by `current` alone.
-    core::ptr::eq(credentials.as_ptr(), unsafe {
-        (*Task::current_raw()).cred
-    })
+    core::ptr::eq(credentials.as_ptr(), unsafe { (*Task::current_raw()).cred })
 }
 
 /// Monotonic time in nanoseconds.

@@ -74,6 +74,7 @@ use crate::{
         Arriving,
         STRIDE, //
     },
+    users::Payer,
     wire::{
         FrontEnd,
         SessionState, //
@@ -106,6 +107,8 @@ pub(crate) enum Standing {
 pub(crate) struct Inner {
     pub(crate) state: SessionState,
     pub(crate) calls: Calls<Credentials, Chunks>,
+    /// Calls that are charged to the user.
+    pub(crate) charged: u32,
     pub(crate) crew: Crew,
     /// The address space at the beginning, kept for comparison, so that no other can take its
     /// address. Given back by the reaper: the last reference must not go in interrupt context.
@@ -171,13 +174,14 @@ impl Drop for ModuleRef {
 /// References: one of the binding to its socket, one of the registry, one of each worker, task
 /// work, work item and COMPLETE message in the receive queue. The last of them may be dropped in
 /// interrupt context: dropping must not sleep.
-#[pin_data]
+#[pin_data(PinnedDrop)]
 pub struct Session {
     id: u64,
     front_end: FrontEnd,
     portid: u32,
     process: Process,
     comm: [u8; 16],
+    payer: Payer,
     /// Workers that sleep inside a call; counted by their preempt notifiers.
     blocked: Atomic<i32>,
     /// Whether the state is `Open`; changed under the lock.
@@ -194,6 +198,14 @@ pub struct Session {
     later_work: DelayedWork<Session, LATER>,
     // Last, so that the module goes after everything else.
     _module: ModuleRef,
+}
+
+#[pinned_drop]
+impl PinnedDrop for Session {
+    fn drop(self: Pin<&mut Self>) {
+        let charged = self.inner.lock().charged;
+        self.payer.uncharge_calls(charged);
+    }
 }
 
 /// Delivers completions.
@@ -299,6 +311,7 @@ impl Session {
         let inner = Inner {
             state: SessionState::Open,
             calls: Calls::new(Chunks::new()),
+            charged: 0,
             crew: Crew::new(chunks::Chunks::new()),
             mm: Some(ARef::from(mm)),
             surroundings: Surroundings::current(),
@@ -321,6 +334,7 @@ impl Session {
                 portid,
                 process: Process::current().ok_or(ESRCH)?,
                 comm,
+                payer: Payer::current()?,
                 blocked: Atomic::new(0),
                 open: Atomic::new(1),
                 inner <- new_spinlock_irq!(inner),
@@ -377,6 +391,11 @@ impl Session {
     pub fn comm(&self) -> &str {
         let end = self.comm.iter().position(|byte| *byte == 0).unwrap_or(0);
         core::str::from_utf8(&self.comm[..end]).unwrap_or("?")
+    }
+
+    /// What its user has in use.
+    pub(crate) fn payer(&self) -> &Payer {
+        &self.payer
     }
 
     /// The counter of blocked workers.
@@ -496,6 +515,15 @@ impl Session {
         }
     }
 
+    /// Gives back to the user what is charged for calls that are over.
+    pub(crate) fn settle(&self, inner: &mut Inner) {
+        let over = inner.charged - inner.calls.in_flight();
+        if over > 0 {
+            inner.charged -= over;
+            self.payer.uncharge_calls(over);
+        }
+    }
+
     /// Drops the completions of a session whose socket is closed.
     pub(crate) fn discard(&self) {
         let finished = {
@@ -510,7 +538,12 @@ impl Session {
         drop(finished);
         loop {
             let mut inner = self.inner.lock();
-            if inner.state != SessionState::Closed || !inner.calls.discard(STRIDE) {
+            if inner.state != SessionState::Closed {
+                break;
+            }
+            let more = inner.calls.discard(STRIDE);
+            self.settle(&mut inner);
+            if !more {
                 break;
             }
         }

@@ -34,7 +34,10 @@ use crate::{
         Rejection, //
     },
     sender,
-    session::Session,
+    session::{
+        Inner,
+        Session, //
+    },
     slots::{
         Chunk,
         Room,
@@ -123,9 +126,7 @@ impl Session {
         let kept = self.inner().lock().spare.take();
         match kept {
             Some(kept) => Ok(kept),
-            None => {
-                Errand::new().map_err(|_| reject!(ENOMEM, "no memory for {count} calls"))
-            }
+            None => Errand::new().map_err(|_| reject!(ENOMEM, "no memory for {count} calls")),
         }
     }
 
@@ -163,13 +164,10 @@ impl Session {
     }
 
     /// Accepts calls for workers.
-    fn accept(
-        &self,
-        count: usize,
-        calls: impl Iterator<Item = Call>,
-    ) -> Result<List, Rejection> {
+    fn accept(&self, count: usize, calls: impl Iterator<Item = Call>) -> Result<List, Rejection> {
         let credentials = sender::credentials();
         self.make_room(count)?;
+        self.payer().charge_calls(count as u32)?;
         let now = sender::now_ns();
         let mut accepted = List::new();
         let mut calls = calls.peekable();
@@ -178,10 +176,12 @@ impl Session {
             for call in calls.by_ref().take(STRIDE as usize) {
                 let credentials = credentials.clone();
                 if inner.calls.accept(&mut accepted, &call, credentials, now) {
+                    inner.charged += 1;
                     continue;
                 }
                 // Another thread took the room.
                 drop(inner);
+                self.payer().uncharge_calls(count as u32 - accepted.len());
                 self.retract(&mut accepted);
                 return Err(reject!(
                     EAGAIN,
@@ -224,14 +224,7 @@ impl Session {
     fn missing(&self, count: usize) -> Result<(usize, Option<usize>), Rejection> {
         let max = config::max_in_flight() as usize;
         let inner = self.inner().lock();
-        let pool = self.pool(&inner);
-        if pool.is_saturated(1) {
-            return Err(reject!(
-                EAGAIN,
-                "all {} workers are blocked (max_workers)",
-                pool.max_workers
-            ));
-        }
+        self.has_workers(&inner)?;
         let in_flight = inner.in_flight() as usize;
         if count > max.saturating_sub(in_flight) {
             return Err(exceeds(count, in_flight, max));
@@ -242,9 +235,29 @@ impl Session {
         Ok((missing, room))
     }
 
+    /// Whether a call that is accepted now finds a worker some time, or why not.
+    fn has_workers(&self, inner: &Inner) -> Result<(), Rejection> {
+        let pool = self.pool(inner);
+        if pool.is_saturated(1) {
+            return Err(reject!(
+                EAGAIN,
+                "all {} workers are blocked (max_workers)",
+                pool.max_workers
+            ));
+        }
+        if !pool.is_stuck() {
+            return Ok(());
+        }
+        self.payer()
+            .full()
+            .map_or(Ok(()), |full| Err(full.rejection()))
+    }
+
     fn retract(&self, calls: &mut List) {
         while !calls.is_empty() {
-            self.inner().lock().calls.retract(calls, STRIDE);
+            let mut inner = self.inner().lock();
+            inner.calls.retract(calls, STRIDE);
+            self.settle(&mut inner);
         }
     }
 

@@ -30,6 +30,8 @@ fn unknown_commands_are_rejected() {
         Command::FeaturesGet,
         Command::SessionGet,
         Command::SyscallGet,
+        Command::ConfigGet,
+        Command::ConfigSet,
     ]
     .map(|command| command as u8)
     .into();
@@ -49,7 +51,13 @@ fn unknown_commands_are_rejected() {
 fn another_version_is_rejected() {
     let mut socket = RawSocket::open();
     for version in [0, 2, u8::MAX] {
-        for command in [Command::Submit, Command::Cancel, Command::FeaturesGet] {
+        for command in [
+            Command::Submit,
+            Command::Cancel,
+            Command::FeaturesGet,
+            Command::ConfigGet,
+            Command::ConfigSet,
+        ] {
             let mut message = Message::new(socket.family(), command);
             message.version = version;
             let answer = socket.request(message);

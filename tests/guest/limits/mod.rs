@@ -3,7 +3,8 @@
 //! What is limited, how limits are set, and what the counters say.
 
 mod settings;
+mod users;
 
 use crate::harness::Test;
 
-pub const TESTS: &[&[Test]] = &[settings::TESTS];
+pub const TESTS: &[&[Test]] = &[settings::TESTS, users::TESTS];

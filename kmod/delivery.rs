@@ -146,8 +146,8 @@ impl Session {
                 // Before it can be read: a reader may count on the room in the session, and the
                 // destructor of the message on being counted.
                 inner.calls.sent();
-                self.settle(&mut inner);
                 let over = inner.sent_inline(share.inline);
+                self.settle(&mut inner);
                 inner.outstanding += 1;
                 inner.patience = SHORTEST;
                 drop(inner);

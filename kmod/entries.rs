@@ -6,7 +6,10 @@
 //! of its call: the result takes the place of fields that are over by then. So nothing is
 //! allocated for them, and a completion cannot be lost for want of memory.
 
-use core::mem::offset_of;
+use core::{
+    mem::offset_of,
+    num::NonZeroUsize, //
+};
 
 use crate::{
     ended::Ending,
@@ -41,7 +44,8 @@ const RET: usize = offset_of!(Call, timeout_ns);
 /// A place among the entries of a message, between two of them.
 #[derive(Clone, Copy, Debug)]
 pub struct Walk {
-    size: usize,
+    /// Not zero.
+    size: NonZeroUsize,
     /// The next attribute.
     attr: usize,
     /// The next entry, and where the entries of its attribute end.
@@ -51,7 +55,7 @@ pub struct Walk {
 
 impl Walk {
     /// Before the first entry. Entries have `size` bytes, at least those of [`Call`].
-    pub fn new(size: usize) -> Self {
+    pub fn new(size: NonZeroUsize) -> Self {
         Self {
             size,
             attr: 0,
@@ -67,8 +71,28 @@ impl Walk {
             return None;
         }
         let at = self.entry;
-        self.entry += self.size;
+        self.entry += self.size.get();
         Some(at)
+    }
+
+    /// Goes on by the entries that lie in a row, `most` at most, and gives them.
+    pub fn row<'a>(&mut self, attrs: &'a [u8], most: usize) -> Option<Row<'a>> {
+        if self.entry >= self.end && !self.next_attr(attrs) {
+            return None;
+        }
+        let from = self.entry;
+        let count = ((self.end - from) / self.size).min(most);
+        self.entry += count * self.size.get();
+        Some(Row {
+            bytes: attrs.get(from..self.entry)?,
+            size: self.size.get(),
+            count,
+        })
+    }
+
+    /// Goes back by so many entries of the row.
+    pub fn back(&mut self, count: usize) {
+        self.entry -= count * self.size.get();
     }
 
     /// Goes on to the next CALLS attribute that is not empty.
@@ -91,10 +115,38 @@ impl Walk {
             }
             let count = (self.end - self.entry) / self.size;
             if index < count {
-                return Some(self.entry + index * self.size);
+                return Some(self.entry + index * self.size.get());
             }
             index -= count;
         }
+    }
+}
+
+/// Entries that lie in a row.
+///
+/// # Invariants
+///
+/// `bytes` holds `count` entries of `size` bytes, which is at least the size of [`Call`].
+pub struct Row<'a> {
+    bytes: &'a [u8],
+    size: usize,
+    count: usize,
+}
+
+impl Row<'_> {
+    /// Where they are.
+    pub fn as_ptr(&self) -> *const u8 {
+        self.bytes.as_ptr()
+    }
+
+    /// Bytes of each.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.count
     }
 }
 
@@ -304,6 +356,10 @@ mod tests {
         }
     }
 
+    fn walk(size: usize) -> Walk {
+        Walk::new(NonZeroUsize::new(size).unwrap())
+    }
+
     /// A message with these numbers of calls in its attributes.
     fn message(size: usize, attrs: &[usize]) -> Vec<u8> {
         let mut bytes = attr(submit::CALL_SIZE, &(size as u32).to_ne_bytes());
@@ -325,7 +381,7 @@ mod tests {
     fn a_walk_meets_every_entry_in_order() {
         for size in [CALL, CALL + 24] {
             let mut bytes = message(size, &[3, 1, 2]);
-            let mut walk = Walk::new(size);
+            let mut walk = walk(size);
             let mut seen = Vec::new();
             while let Some(at) = walk.next(&bytes) {
                 let entry = Entry::at(&mut bytes, at).unwrap();
@@ -348,9 +404,23 @@ mod tests {
     }
 
     #[test]
+    fn a_row_ends_with_its_attribute() {
+        let bytes = message(CALL, &[3, 0, 2]);
+        let mut walk = walk(CALL);
+        let lens = |walk: &mut Walk, most| walk.row(&bytes, most).map(|row| row.count());
+        assert_eq!(lens(&mut walk, 2), Some(2));
+        walk.back(1);
+        assert_eq!(lens(&mut walk, 9), Some(2));
+        assert_eq!(lens(&mut walk, 1), Some(1));
+        let at = walk.next(&bytes).unwrap();
+        assert_eq!(bytes[at], 4);
+        assert_eq!(lens(&mut walk, 9), None);
+    }
+
+    #[test]
     fn an_entry_becomes_the_record_of_its_call() {
         let mut bytes = message(CALL, &[2]);
-        let at = Walk::new(CALL).nth(&bytes, 1).unwrap();
+        let at = walk(CALL).nth(&bytes, 1).unwrap();
         let mut entry = Entry::at(&mut bytes, at).unwrap();
         let ending = Ending {
             ret: -4,
@@ -370,7 +440,7 @@ mod tests {
         assert!(entry.is_due());
         entry.set_over();
         assert!(!entry.is_due());
-        let at = Walk::new(CALL).nth(&bytes, 0).unwrap();
+        let at = walk(CALL).nth(&bytes, 0).unwrap();
         let first = Entry::at(&mut bytes, at).unwrap();
         assert_eq!(first.timeout_ns(), 7, "the neighbour is as it was");
     }
@@ -380,10 +450,10 @@ mod tests {
         let mut with_output = call(1);
         with_output.arg_kinds = (ArgKind::OutPtr as u32) << (3 * ARG_KIND_BITS);
         let mut bytes = attr(submit::CALLS, with_output.as_bytes());
-        let at = Walk::new(CALL).next(&bytes).unwrap();
+        let at = walk(CALL).next(&bytes).unwrap();
         assert_eq!(Entry::at(&mut bytes, at).unwrap().output(), Some(13));
         let mut bytes = message(CALL, &[1]);
-        let at = Walk::new(CALL).next(&bytes).unwrap();
+        let at = walk(CALL).next(&bytes).unwrap();
         assert_eq!(Entry::at(&mut bytes, at).unwrap().output(), None);
     }
 

@@ -55,7 +55,6 @@ use crate::{
         config as attr,
         features,
         session,
-        submit,
         syscall,
         Call,
         CallResult,
@@ -90,6 +89,11 @@ static FAMILY: Family = Family(Opaque::new(bindings::genl_family {
         name
     },
     version: FAMILY_VERSION as u32,
+    // So that SUBMIT needs no policy to have attributes. Generic netlink then leaves its headers
+    // alone too: `check_headers()` looks at them.
+    resv_start_op: Command::Submit as u8 + 1,
+    ops: &raw const SUBMIT.0,
+    n_ops: 1,
     // SAFETY: The bit field is one byte: `netnsok` is its lowest bit, `parallel_ops` the next.
     _bitfield_1: unsafe {
         core::mem::transmute::<u8, bindings::__BindgenBitfieldUnit<[u8; 1]>>(0b11)
@@ -125,8 +129,8 @@ unsafe extern "C" fn released(binding: *mut core::ffi::c_void) {
     session.end(End::Socket);
 }
 
-/// Attribute policies. Generic netlink validates strictly: attributes that are not here, trailing
-/// bytes and wrong lengths are rejected before a handler is called.
+/// Attribute policies of all commands but SUBMIT. Generic netlink validates strictly: attributes that
+/// are not here, trailing bytes and wrong lengths are rejected before a handler is called.
 struct Policy<const N: usize>([bindings::nla_policy; N]);
 
 // SAFETY: Constant; the pointers in it are null.
@@ -143,18 +147,6 @@ impl<const N: usize> Policy<N> {
         Self(policy)
     }
 }
-
-static SUBMIT_POLICY: Policy<{ submit::MAX as usize + 1 }> = Policy::new(&[
-    (submit::CALL_SIZE, bindings::NLA_U32),
-    (submit::CALLS, bindings::NLA_BINARY),
-    (submit::DATA, bindings::NLA_BINARY),
-    (submit::RELOC, bindings::NLA_BINARY),
-    (submit::TARGET_PIDFD, bindings::NLA_U32),
-    (submit::RESULTS_PTR, bindings::NLA_U64),
-    (submit::DATA_PTR, bindings::NLA_U64),
-    (submit::DATA_LEN, bindings::NLA_U64),
-    (submit::PAD, bindings::NLA_BINARY),
-]);
 
 static CANCEL_POLICY: Policy<{ cancel::ALL as usize + 1 }> = Policy::new(&[
     (cancel::USER_DATA, bindings::NLA_U64),
@@ -239,14 +231,27 @@ const fn on_dump<const N: usize>(
     )
 }
 
-struct Operations([bindings::genl_split_ops; 7]);
+struct Operations([bindings::genl_split_ops; 6]);
 
 // SAFETY: Constant; the pointers lead to statics that are constant.
 unsafe impl Sync for Operations {}
 
-/// Ordered by command, as generic netlink demands.
+/// SUBMIT, in the older form of an operation: the only one that works without a policy. `parse.rs`
+/// is at least as strict, and what generic netlink does for a policy costs as much as several calls
+/// (docs/decisions/0006-inline.md).
+struct OlderOperation(bindings::genl_ops);
+
+// SAFETY: Constant.
+unsafe impl Sync for OlderOperation {}
+
+static SUBMIT: OlderOperation = OlderOperation(bindings::genl_ops {
+    doit: Some(do_submit),
+    cmd: Command::Submit as u8,
+    ..pin_init::zeroed()
+});
+
+/// The other operations, ordered by command, as generic netlink demands.
 static OPERATIONS: Operations = Operations([
-    on_do(Command::Submit, Some(&SUBMIT_POLICY), do_submit),
     on_do(Command::Cancel, Some(&CANCEL_POLICY), do_cancel),
     on_do::<0>(Command::FeaturesGet, None, do_features_get),
     on_dump(Command::SessionGet, Some(&SESSION_POLICY), dump_sessions),
@@ -501,7 +506,32 @@ unsafe extern "C" fn do_submit(skb: *mut bindings::sk_buff, info: *mut bindings:
     }
 }
 
+/// What is checked in the headers of the other commands by `before_do()` and by generic netlink
+/// (`genl_header_check()`).
+fn check_headers(request: &Request) -> Result<(), Rejection> {
+    /// `NLM_F_REQUEST`, `NLM_F_ACK` and `NLM_F_ECHO`.
+    const FLAGS: u16 = 1 | 4 | 8;
+    // SAFETY: By the type invariant.
+    let (header, flags) = unsafe {
+        let info = request.info;
+        (*(*info).genlhdr, (*(*info).nlhdr).nlmsg_flags)
+    };
+    let reserved = header.reserved;
+    check_version(header.version)?;
+    if reserved != 0 {
+        return Err(reject!(EINVAL, "genlmsghdr.reserved is not zero"));
+    }
+    if flags & !FLAGS != 0 {
+        return Err(reject!(
+            EINVAL,
+            "nlmsg_flags {flags:#x}: only REQUEST, ACK and ECHO"
+        ));
+    }
+    Ok(())
+}
+
 fn submit(request: &Request) -> Result<(), Rejection> {
+    check_headers(request)?;
     sender::check()?;
     let submit = Submit::parse(request.attrs())?;
     let session = match request.session() {

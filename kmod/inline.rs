@@ -41,6 +41,7 @@ use crate::{
     },
     slots::Credentials,
     socket::Sock,
+    users::InlineBytes,
     wire::{
         flag,
         ArgKind,
@@ -66,6 +67,7 @@ pub struct Received {
     skb: *mut bindings::sk_buff,
     attrs: *mut u8,
     len: usize,
+    _bytes: InlineBytes,
     /// Keeps the network namespace, whose kernel socket the message is charged to.
     _sock: Sock,
 }
@@ -84,6 +86,7 @@ impl Received {
         skb: *mut bindings::sk_buff,
         (attrs, len): (*mut u8, usize),
         sock: Sock,
+        bytes: InlineBytes,
     ) -> Self {
         // SAFETY: By the caller's promise; this takes the reference of the type invariant.
         unsafe { shim::ffi::nlcall_message_hold(skb) };
@@ -91,6 +94,7 @@ impl Received {
             skb,
             attrs,
             len,
+            _bytes: bytes,
             _sock: sock,
         }
     }
@@ -116,6 +120,8 @@ pub struct Batch {
     walk: Walk,
     /// Completions that the flusher is to send.
     due: u32,
+    /// Every entry is an INLINE call, of which nothing but number and arguments counts.
+    plain: bool,
     /// Address of the results array, 0 for none.
     results: u64,
     /// What the sender's credentials were.
@@ -211,13 +217,15 @@ impl Batch {
     pub(crate) fn new(
         message: Received,
         size: NonZeroUsize,
+        plain: bool,
         results: u64,
         credentials: Credentials,
     ) -> Self {
         Self {
             message,
-            walk: Walk::new(size.get()),
+            walk: Walk::new(size),
             due: 0,
+            plain,
             results,
             credentials,
         }
@@ -236,6 +244,24 @@ impl Batch {
         let mut first_due = None;
         let mut walk = self.walk;
         loop {
+            let mut made = None;
+            if self.plain && results.left > 0 && run.sequence.instead().is_none() {
+                let Some(row) = walk.row(self.message.attrs(), results.left as usize) else {
+                    break;
+                };
+                let count = row.count();
+                let (done, last) =
+                    shim::run(&row, results.head, results.index, run.session.open());
+                results.wrote(done);
+                tally.written += done;
+                tally.executed += done;
+                if done as usize == count {
+                    continue;
+                }
+                // The next one was made too, and needs a closer look.
+                walk.back(count - done as usize);
+                made = Some(last);
+            }
             let before = walk;
             let Some(at) = walk.next(self.message.attrs()) else {
                 break;
@@ -247,9 +273,13 @@ impl Batch {
             if flags & flag::INLINE == 0 {
                 continue;
             }
-            let ending = match run.sequence.instead() {
-                Some(ending) => ending,
-                None => {
+            let ending = match (run.sequence.instead(), made) {
+                (_, Some(made)) => {
+                    tally.executed += 1;
+                    run.carry_on(made, entry.nr(), &entry.args(), 0)
+                }
+                (Some(ending), None) => ending,
+                (None, None) => {
                     tally.executed += 1;
                     let nr = entry.nr();
                     if (entry.arg_kinds(), entry.timeout_ns()) == (0, 0) && !is_special(nr) {
@@ -479,7 +509,13 @@ impl Results {
     }
 
     fn close(&mut self) {
-        self.head = 0;
+        (self.head, self.left) = (0, 0);
+    }
+
+    /// So many entries were written.
+    fn wrote(&mut self, count: u32) {
+        self.index += count;
+        self.left -= count;
     }
 
     /// Writes one result. `false`: it is to be sent instead, and so are all that follow.
@@ -491,11 +527,10 @@ impl Results {
         if self.left == 0
             || !shim::put_result(self.head, self.index, user_data, ending.ret, how(ending))
         {
-            self.head = 0;
+            self.close();
             return false;
         }
-        self.index += 1;
-        self.left -= 1;
+        self.wrote(1);
         true
     }
 }

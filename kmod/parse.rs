@@ -29,8 +29,8 @@ use crate::{
 
 /// `NLA_HDRLEN` and `NLA_ALIGNTO` of `include/uapi/linux/netlink.h`.
 const HEADER: usize = 4;
-/// `NLA_TYPE_MASK`: the rest of `nla_type` are flags.
-const TYPE_MASK: u16 = 0x3fff;
+/// `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`, which no attribute of SUBMIT may have.
+const FLAGS: u16 = 0xc000;
 
 /// Largest accepted CALL_SIZE; a call of a later version is not larger than a page.
 const MAX_CALL_SIZE: usize = 4096;
@@ -110,10 +110,10 @@ impl Load {
     }
 }
 
-/// One attribute: where it starts, its type without flags, its payload.
+/// One attribute: where it starts, its type, its payload.
 pub struct Attr<'a> {
     at: usize,
-    /// Its type, without flags.
+    /// Its type.
     pub kind: u16,
     /// Its payload.
     pub payload: &'a [u8],
@@ -163,7 +163,7 @@ impl<'a> Iterator for Attrs<'a> {
         self.at = at + len.next_multiple_of(HEADER);
         Some(Attr {
             at,
-            kind: u16::from_ne_bytes([k0, k1]) & TYPE_MASK,
+            kind: u16::from_ne_bytes([k0, k1]),
             payload,
         })
     }
@@ -199,43 +199,6 @@ const _: () = {
     assert!(core::mem::offset_of!(Call, flags) == NR_AND_FLAGS + 4);
     assert!(core::mem::offset_of!(Call, reserved) == KINDS_AND_RESERVED + 4);
 };
-
-/// What a message says about itself besides its calls.
-struct Head {
-    call_size: NonZeroUsize,
-    /// Value of RESULTS_PTR, and where the attribute lies.
-    results: Option<(u64, usize)>,
-}
-
-impl Head {
-    #[inline(always)]
-    fn read(attrs: &[u8], features: Features) -> Result<Self, Rejection> {
-        let mut call_size = None;
-        let mut results = None;
-        for attr in Attrs::new(attrs) {
-            if attr.kind == submit::CALLS {
-                continue;
-            }
-            if attr.kind > submit::MAX || features.attrs >> attr.kind & 1 == 0 {
-                return Err(unsupported(&attr));
-            }
-            let earlier = match attr.kind {
-                submit::CALL_SIZE => call_size.replace(read_call_size(&attr)?).is_some(),
-                submit::RESULTS_PTR => results
-                    .replace((read_results_ptr(&attr)?, attr.at))
-                    .is_some(),
-                _ => false,
-            };
-            if earlier {
-                return Err(twice(&attr));
-            }
-        }
-        match call_size {
-            Some(call_size) => Ok(Self { call_size, results }),
-            None => Err(reject!(EINVAL, "CALL_SIZE: missing")),
-        }
-    }
-}
 
 #[inline]
 fn read_call_size(attr: &Attr<'_>) -> Result<NonZeroUsize, Rejection> {
@@ -288,12 +251,25 @@ fn attribute(kind: u16) -> &'static str {
 /// An attribute that this module does not carry out.
 #[cold]
 fn unsupported(attr: &Attr<'_>) -> Rejection {
+    if attr.kind & FLAGS != 0 {
+        let kind = attr.kind & !FLAGS;
+        return reject!(EINVAL, at attr.at, "attribute {kind}: neither nested nor in network order");
+    }
     if attr.kind == 0 || attr.kind > submit::MAX {
         let kind = attr.kind;
         return reject!(EINVAL, at attr.at, "attribute {kind}: unknown in SUBMIT");
     }
     let name = attribute(attr.kind);
     reject!(EOPNOTSUPP, at attr.at, "{name}: not supported by this version (FEATURES_GET)")
+}
+
+/// Bytes of a message that are no attribute.
+#[cold]
+fn no_attribute(at: usize) -> Rejection {
+    reject!(
+        EINVAL,
+        "no attribute at byte {at} of the message's attributes"
+    )
 }
 
 #[cold]
@@ -314,6 +290,7 @@ pub struct Submit<'a> {
     count: usize,
     inline: usize,
     results_ptr: Option<u64>,
+    plain: bool,
 }
 
 impl<'a> Submit<'a> {
@@ -328,24 +305,47 @@ impl<'a> Submit<'a> {
         features: Features,
         by_workers: Features,
     ) -> Result<Self, Rejection> {
-        let head = Head::read(attrs, features)?;
-        let call_size = head.call_size;
+        let mut rest = Attrs::new(attrs);
+        let mut call_size = None;
+        let mut results = None;
         let mut check = Check::new(features, by_workers);
-        for attr in Attrs::new(attrs).filter(|attr| attr.kind == submit::CALLS) {
-            if attr.payload.is_empty() || attr.payload.len() % call_size != 0 {
-                return Err(reject!(
-                    EINVAL,
-                    at attr.at,
-                    "CALLS: {} bytes are not a number of {call_size}-byte calls",
-                    attr.payload.len()
-                ));
-            }
-            for entry in attr.payload.chunks_exact(call_size.get()) {
-                check.next(attr.at, entry)?;
+        let mut is_late = false;
+        while let Some(attr) = rest.next() {
+            let is_second = match attr.kind {
+                submit::CALLS => {
+                    match call_size {
+                        Some(size) => check.all_of(&attr, size)?,
+                        None => is_late = true,
+                    }
+                    false
+                }
+                submit::CALL_SIZE => call_size.replace(read_call_size(&attr)?).is_some(),
+                submit::RESULTS_PTR if features.attrs >> submit::RESULTS_PTR & 1 != 0 => results
+                    .replace((read_results_ptr(&attr)?, attr.at))
+                    .is_some(),
+                submit::PAD => false,
+                _ => return Err(unsupported(&attr)),
+            };
+            if is_second {
+                return Err(twice(&attr));
             }
         }
+        if rest.position() < attrs.len() {
+            return Err(no_attribute(rest.position()));
+        }
+        let Some(call_size) = call_size else {
+            return Err(reject!(EINVAL, "CALL_SIZE: missing"));
+        };
+        if is_late {
+            // Calls came before their size was known.
+            check = Check::new(features, by_workers);
+            for attr in Attrs::new(attrs).filter(|attr| attr.kind == submit::CALLS) {
+                check.all_of(&attr, call_size)?;
+            }
+        }
+        let plain = check.plain;
         let (count, inline) = check.end()?;
-        if let Some((_, at)) = head.results.filter(|_| inline < count) {
+        if let Some((_, at)) = results.filter(|_| inline < count) {
             return Err(reject!(
                 EINVAL,
                 at at,
@@ -357,7 +357,8 @@ impl<'a> Submit<'a> {
             call_size,
             count,
             inline,
-            results_ptr: head.results.map(|(address, _)| address),
+            results_ptr: results.map(|(address, _)| address),
+            plain,
         })
     }
 
@@ -374,6 +375,11 @@ impl<'a> Submit<'a> {
     /// How many of them are for workers.
     pub fn workers(&self) -> usize {
         self.count - self.inline
+    }
+
+    /// Whether every call is INLINE, and nothing but its number and arguments counts.
+    pub fn is_plain(&self) -> bool {
+        self.plain && self.inline == self.count
     }
 
     /// Bytes of an entry.
@@ -446,6 +452,8 @@ struct Check {
     /// Which of the last [`REACH`] calls of the chain have an output, a bit each. The bit of a
     /// call is written when it is checked; no other is looked at.
     outputs: [u64; REACH / 64],
+    /// No entry was more than a number and arguments.
+    plain: bool,
 }
 
 impl Check {
@@ -461,7 +469,59 @@ impl Check {
             chain: 0,
             at: 0,
             outputs: [0; REACH / 64],
+            plain: true,
         }
+    }
+
+    /// Checks the entries of a CALLS attribute.
+    #[inline(always)]
+    fn all_of(&mut self, attr: &Attr<'_>, call_size: NonZeroUsize) -> Result<(), Rejection> {
+        // Almost always it is the size that is known here, and a division by that is cheap.
+        let rest = match call_size.get() {
+            CALL => attr.payload.len() % CALL,
+            other => attr.payload.len() % other,
+        };
+        if attr.payload.is_empty() || rest != 0 {
+            return Err(reject!(
+                EINVAL,
+                at attr.at,
+                "CALLS: {} bytes are not a number of {call_size}-byte calls",
+                attr.payload.len()
+            ));
+        }
+        let mut rest = attr.payload;
+        if call_size.get() == CALL {
+            rest = self.plain_ones(rest);
+        }
+        for entry in rest.chunks_exact(call_size.get()) {
+            self.next(attr.at, entry)?;
+        }
+        Ok(())
+    }
+
+    /// Checks entries of today's size as long as nothing but number and arguments counts. What is
+    /// left begins with the first that is more than that.
+    #[inline(always)]
+    fn plain_ones<'p>(&mut self, payload: &'p [u8]) -> &'p [u8] {
+        let (mut inline, mut rest) = (0, payload);
+        if self.joined {
+            return rest;
+        }
+        while let Some((entry, others)) = rest.split_first_chunk::<CALL>() {
+            let nr_and_flags = word(entry, NR_AND_FLAGS);
+            let rare = nr_and_flags & !u64::from(u32::MAX) & !(u64::from(flag::INLINE) << 32)
+                | word(entry, KINDS_AND_RESERVED)
+                | word(entry, TIMEOUT);
+            if rare != 0 || !policy::is_plain(nr_and_flags as u32) {
+                break;
+            }
+            // With no flag but this one, only its bit is left up there.
+            inline += nr_and_flags >> 32;
+            rest = others;
+        }
+        self.inline += inline as usize / flag::INLINE as usize;
+        self.count += (payload.len() - rest.len()) / CALL;
+        rest
     }
 
     /// Checks the next entry, of the CALLS attribute that lies at `at`: its layout, its flags, its
@@ -510,6 +570,7 @@ impl Check {
     #[inline(never)]
     fn look_closer(&mut self, at: usize, known: &Entry, beyond: &[u8]) -> Result<(), Rejection> {
         self.at = at;
+        self.plain = false;
         let index = self.count;
         let (call, _) = Call::read_from_prefix(known)
             .map_err(|_| reject!(EINVAL, at at, "call {index}: shorter than {CALL} bytes"))?;

@@ -433,6 +433,11 @@ impl Session {
         self.open.load(Relaxed) != 0
     }
 
+    /// What [`Session::is_open`] reads.
+    pub(crate) fn open(&self) -> &Atomic<u32> {
+        &self.open
+    }
+
     /// Whether the current thread may submit to this session, or cancel in it.
     pub fn may_submit(&self) -> Result<(), Rejection> {
         self.admits(&self.inner.lock(), false)
@@ -517,7 +522,7 @@ impl Session {
 
     /// Gives back to the user what is charged for calls that are over.
     pub(crate) fn settle(&self, inner: &mut Inner) {
-        let over = inner.charged - inner.calls.in_flight();
+        let over = inner.charged - inner.in_flight();
         if over > 0 {
             inner.charged -= over;
             self.payer.uncharge_calls(over);

@@ -337,7 +337,7 @@ static noinline unsigned long nlcall_attend(unsigned long ti)
 	return state;
 }
 
-static unsigned long nlcall_look(void)
+static __always_inline unsigned long nlcall_look(void)
 {
 	unsigned long ti = read_thread_flags(), state = 0;
 
@@ -349,22 +349,27 @@ static unsigned long nlcall_look(void)
 	return state;
 }
 
-struct nlcall_called nlcall_call(u32 nr, const u64 *args)
+/* @regs: what a call reads of its registers is set; the rest is nobody's. */
+static __always_inline struct nlcall_called nlcall_switch_to(struct pt_regs *regs, u32 nr,
+							     const u64 *args)
 {
-	/* What a call reads of its registers; the rest of them is nobody's. */
-	struct pt_regs regs __uninitialized;
 	long ret;
 
-	regs.di = args[0];
-	regs.si = args[1];
-	regs.dx = args[2];
-	regs.r10 = args[3];
-	regs.r8 = args[4];
-	regs.r9 = args[5];
-	regs.ax = -ENOSYS;
-	regs.orig_ax = nr;
-	ret = static_call(nlcall_switch)(&regs, nr);
+	regs->di = args[0];
+	regs->si = args[1];
+	regs->dx = args[2];
+	regs->r10 = args[3];
+	regs->r8 = args[4];
+	regs->r9 = args[5];
+	ret = static_call(nlcall_switch)(regs, nr);
 	return (struct nlcall_called){ ret, nlcall_look() };
+}
+
+struct nlcall_called nlcall_call(u32 nr, const u64 *args)
+{
+	struct pt_regs regs __uninitialized;
+
+	return nlcall_switch_to(&regs, nr, args);
 }
 
 struct nlcall_alarm {
@@ -445,8 +450,8 @@ bool nlcall_may_be_in_get_signal(void)
 	return test_thread_flag(TIF_NOTIFY_RESUME) && refcount_read(&current->sighand->count) > 1;
 }
 
-bool nlcall_put_result(struct nlcall_results __user *head, u32 index, u64 user_data, s64 ret,
-		       u32 how)
+static __always_inline bool nlcall_put(struct nlcall_results __user *head, u32 index,
+				       u64 user_data, s64 ret, u32 how)
 {
 	u64 __user *at = (u64 __user *)(head + 1) + 4ul * index;
 
@@ -464,6 +469,32 @@ bool nlcall_put_result(struct nlcall_results __user *head, u32 index, u64 user_d
 fault:
 	user_write_access_end();
 	return false;
+}
+
+bool nlcall_put_result(struct nlcall_results __user *head, u32 index, u64 user_data, s64 ret,
+		       u32 how)
+{
+	return nlcall_put(head, index, user_data, ret, how);
+}
+
+u32 nlcall_run(const struct nlcall_entry *entry, u32 size, u32 count,
+	       struct nlcall_results __user *head, u32 index, const u32 *open,
+	       struct nlcall_called *last)
+{
+	struct pt_regs regs __uninitialized;
+
+	for (u32 i = 0; i < count; i++) {
+		struct nlcall_called called = nlcall_switch_to(&regs, entry->nr, entry->args);
+
+		if (unlikely(called.state || !READ_ONCE(*open) ||
+			     (called.ret <= -ERESTARTSYS && called.ret >= -ERESTART_RESTARTBLOCK) ||
+			     !nlcall_put(head, index + i, entry->user_data, called.ret, 0))) {
+			*last = called;
+			return i;
+		}
+		entry = (const void *)entry + size;
+	}
+	return count;
 }
 
 /*

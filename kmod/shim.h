@@ -104,6 +104,24 @@ struct nlcall_results {
 bool nlcall_put_result(struct nlcall_results __user *head, u32 index, u64 user_data, s64 ret,
 		       u32 how);
 
+/* struct Call of the wire format. */
+struct nlcall_entry {
+	u64 user_data;
+	u32 nr;
+	u32 flags;
+	u64 args[6];
+} __packed __aligned(4);
+/*
+ * Makes the calls of @count entries of @size bytes, of which nothing but
+ * number and arguments counts, and writes their results from @index on.
+ * Returns how many. Where that is less than @count, the next one was made too,
+ * came back as @last, and is not written: it was interrupted, left something
+ * behind, @open became 0, or writing faulted.
+ */
+u32 nlcall_run(const struct nlcall_entry *entry, u32 size, u32 count,
+	       struct nlcall_results __user *head, u32 index, const u32 *open,
+	       struct nlcall_called *last);
+
 /* The message that a handler is handling, kept beyond it. */
 void nlcall_message_hold(struct sk_buff *skb);
 void nlcall_message_release(struct sk_buff *skb);

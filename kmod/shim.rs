@@ -19,6 +19,8 @@ use kernel::{
 
 use crate::settings;
 
+use crate::entries::Row;
+
 /// The C declarations, as in `shim.h`, where ownership is described.
 pub mod ffi {
     use core::ffi::c_void;
@@ -88,6 +90,15 @@ pub mod ffi {
 
         pub(super) fn nlcall_call(nr: u32, args: *const u64) -> Called;
         pub(super) fn nlcall_call_until(nr: u32, args: *const u64, deadline: i64) -> Called;
+        pub(super) fn nlcall_run(
+            entry: *const u8,
+            size: u32,
+            count: u32,
+            head: *mut c_void,
+            index: u32,
+            open: *const u32,
+            last: *mut Called,
+        ) -> u32;
         pub(super) fn nlcall_inline_begin(mark: *mut Mark) -> c_ulong;
         pub(super) fn nlcall_inline_end(mark: *mut Mark, state: c_ulong);
         pub(super) fn nlcall_may_be_in_get_signal() -> bool;
@@ -406,6 +417,31 @@ pub fn call(nr: u32, args: *const u64) -> Called {
 pub fn call_until(nr: u32, args: *const u64, deadline: i64) -> Called {
     // SAFETY: As for `call()`.
     unsafe { ffi::nlcall_call_until(nr, args, deadline) }
+}
+
+/// Makes the calls of these entries, of which nothing but number and arguments counts, and writes their results into the array at `head`, from `index` on. Says how many;
+/// where that is not all of them, the next one was made too, and its result was not written.
+pub fn run(
+    row: &Row<'_>,
+    head: u64,
+    index: u32,
+    open: &Atomic<u32>,
+) -> (u32, Called) {
+    let mut last = Called { ret: 0, state: 0 };
+    // SAFETY: By the type invariant of `Row`; the array is checked and may fault; as for `call()`
+    // otherwise.
+    let done = unsafe {
+        ffi::nlcall_run(
+            row.as_ptr(),
+            row.size() as u32,
+            row.count() as u32,
+            head as *mut _,
+            index,
+            open.as_ptr(),
+            &raw mut last,
+        )
+    };
+    (done, last)
 }
 
 /// Where a thread is marked that executes INLINE calls.

@@ -25,7 +25,8 @@ use crate::{
         Batch,
         Farewell,
         Received,
-        Run, //
+        Run,
+        Tally, //
     },
     parse::Submit,
     reject::{
@@ -75,6 +76,8 @@ pub(crate) struct Submission<'a> {
     pub(crate) seq: u32,
 }
 
+type Guard<'a> = kernel::sync::lock::Guard<'a, Inner, kernel::sync::lock::spinlock::SpinLockIrqBackend>;
+
 impl Session {
     /// Accepts a message, whole or not at all.
     ///
@@ -87,25 +90,43 @@ impl Session {
         message: &Submission<'_>,
     ) -> Result<(), Rejection> {
         let submit = &message.submit;
-        let (workers, inline) = (submit.workers(), submit.inline());
-        let mut errand = self.errand(submit.count())?;
-        if workers > 0 {
-            self.admits(&self.inner().lock(), false)?;
-            let calls = submit.calls().filter(|call| call.flags & flag::INLINE == 0);
-            errand.calls = self.accept(workers, calls)?;
+        let mut calls = List::new();
+        if submit.workers() > 0 {
+            self.may_submit()?;
+            let by_workers = submit.calls().filter(|call| call.flags & flag::INLINE == 0);
+            calls = self.accept(submit.workers(), by_workers)?;
         }
-        if inline > 0 {
-            // SAFETY: By the caller's promise.
-            match unsafe { self.accept_inline(message) } {
-                Ok(batch) => errand.batch = Some(batch),
-                Err(rejection) => {
-                    self.retract(&mut errand.calls);
-                    return Err(rejection);
+        // The session keeps one; where it is away, another is made outside of the lock.
+        let mut made = None;
+        loop {
+            let mut inner = self.inner().lock();
+            let Some(mut errand) = made.take().or_else(|| inner.spare.take()) else {
+                drop(inner);
+                match Errand::new() {
+                    Ok(errand) => made = Some(errand),
+                    Err(_) => {
+                        self.retract(&mut calls);
+                        return Err(reject!(ENOMEM, "no memory for {} calls", submit.count()));
+                    }
+                }
+                continue;
+            };
+            if submit.inline() > 0 {
+                // SAFETY: By the caller's promise.
+                match unsafe { self.accept_inline(&mut inner, message) } {
+                    Ok(batch) => errand.batch = Some(batch),
+                    Err(rejection) => {
+                        drop(inner);
+                        drop(errand);
+                        self.retract(&mut calls);
+                        return Err(rejection);
+                    }
                 }
             }
+            errand.calls = calls;
+            self.depart(inner, errand, message.seq);
+            return Ok(());
         }
-        self.depart(errand, message.seq);
-        Ok(())
     }
 
     /// Accepts calls for workers alone.
@@ -115,19 +136,11 @@ impl Session {
         calls: impl Iterator<Item = Call>,
         seq: u32,
     ) -> Result<(), Rejection> {
-        let mut errand = self.errand(count)?;
+        let mut errand = Errand::new()
+            .map_err(|_| reject!(ENOMEM, "no memory for {count} calls"))?;
         errand.calls = self.accept(count, calls)?;
-        self.depart(errand, seq);
+        self.depart(self.inner().lock(), errand, seq);
         Ok(())
-    }
-
-    /// An errand for `count` calls.
-    fn errand(&self, count: usize) -> Result<KBox<Errand>, Rejection> {
-        let kept = self.inner().lock().spare.take();
-        match kept {
-            Some(kept) => Ok(kept),
-            None => Errand::new().map_err(|_| reject!(ENOMEM, "no memory for {count} calls")),
-        }
     }
 
     /// Accepts the INLINE calls of a message.
@@ -135,29 +148,33 @@ impl Session {
     /// # Safety
     ///
     /// As for [`Session::submit_message`].
-    unsafe fn accept_inline(&self, message: &Submission<'_>) -> Result<Batch, Rejection> {
+    unsafe fn accept_inline(
+        &self,
+        inner: &mut Inner,
+        message: &Submission<'_>,
+    ) -> Result<Batch, Rejection> {
         let submit = &message.submit;
         let count = submit.inline();
         let max = config::max_in_flight() as usize;
-        let sock = {
-            let mut inner = self.inner().lock();
-            self.admits(&inner, submit.workers() == 0)?;
-            let in_flight = inner.in_flight() as usize;
-            if count > max.saturating_sub(in_flight) {
-                return Err(exceeds(count, in_flight, max));
-            }
-            let Some(sock) = inner.sock.clone() else {
-                return Err(reject!(EPERM, "the socket is closed"));
-            };
-            inner.inline_in_flight += count as u32;
-            inner.calls.count_inline(count as u32, 0, 0);
-            sock
+        self.admits(inner, submit.workers() == 0)?;
+        let in_flight = inner.in_flight() as usize;
+        if count > max.saturating_sub(in_flight) {
+            return Err(exceeds(count, in_flight, max));
+        }
+        let Some(sock) = inner.sock.clone() else {
+            return Err(reject!(EPERM, "the socket is closed"));
         };
+        let bytes = self.payer().charge_inline(message.place.1 as u32)?;
+        self.payer().charge_calls(count as u32)?;
+        inner.charged += count as u32;
+        inner.inline_in_flight += count as u32;
+        inner.calls.count_inline(count as u32, 0, 0);
         // SAFETY: By the caller's promise.
-        let received = unsafe { Received::keep(message.skb, message.place, sock) };
+        let received = unsafe { Received::keep(message.skb, message.place, sock, bytes) };
         Ok(Batch::new(
             received,
             submit.call_size(),
+            submit.is_plain(),
             submit.results_ptr().unwrap_or(0),
             sender::credentials(),
         ))
@@ -262,26 +279,24 @@ impl Session {
     }
 
     /// Leaves what was accepted to the task work of the current thread.
-    fn depart(self: &Arc<Self>, errand: KBox<Errand>, seq: u32) {
+    fn depart(self: &Arc<Self>, mut inner: Guard<'_>, errand: KBox<Errand>, seq: u32) {
         let task = Task::current_raw();
-        {
-            let mut inner = self.inner().lock();
-            inner.last_seq = seq;
-            match &mut inner.arriving {
-                // An earlier message of the same system call: its task work takes both, in order.
-                Some(arriving) if arriving.task == task => {
-                    arriving.later.push(errand);
-                    return;
-                }
-                Some(_) => {}
-                arriving @ None => {
-                    *arriving = Some(Arriving {
-                        task,
-                        later: Queue::new(),
-                    });
-                }
+        inner.last_seq = seq;
+        match &mut inner.arriving {
+            // An earlier message of the same system call: its task work takes both, in order.
+            Some(arriving) if arriving.task == task => {
+                arriving.later.push(errand);
+                return;
+            }
+            Some(_) => {}
+            arriving @ None => {
+                *arriving = Some(Arriving {
+                    task,
+                    later: Queue::new(),
+                });
             }
         }
+        drop(inner);
         // The thread is inside a system call, so its task work will run.
         if let Err((errand, session)) = errand.send(self.clone()) {
             session.arrive(errand, false);
@@ -292,34 +307,30 @@ impl Session {
     /// the thread; `may_exit`: it may be ended.
     pub(crate) fn arrive(
         self: Arc<Self>,
-        errand: KBox<Errand>,
+        mut errand: KBox<Errand>,
         may_exit: bool,
     ) -> Option<Farewell> {
-        let task = Task::current_raw();
-        let mut later = {
-            let mut inner = self.inner().lock();
-            match &mut inner.arriving {
-                Some(arriving) if arriving.task == task => {
-                    let later = core::mem::replace(&mut arriving.later, Queue::new());
-                    inner.arriving = None;
-                    later
-                }
-                _ => Queue::new(),
-            }
-        };
         if errand.is_empty() {
             self.arrive_for_worker();
         }
         let mut run = Run::new(&self, may_exit, errand.in_get_signal);
-        let mut next = Some(errand);
-        while let Some(mut errand) = next {
+        // What comes behind, once this thread's place among those that arrive is given up.
+        let mut later = None;
+        loop {
             if !errand.calls.is_empty() {
                 self.arrive_for_workers(&mut errand.calls);
             }
-            self.arrive_inline(errand, &mut run);
-            next = later.pop();
+            let tally = errand.run(&mut run);
+            let has_due = tally.is_some_and(|tally| tally.due > 0);
+            self.account(errand, tally, &mut later);
+            if has_due {
+                self.flush();
+            }
+            match later.as_mut().and_then(Queue::pop) {
+                Some(next) => errand = next,
+                None => return run.farewell(),
+            }
         }
-        run.farewell()
     }
 
     /// The thread was asked to make a worker.
@@ -345,26 +356,34 @@ impl Session {
         }
     }
 
-    /// The thread brings calls for itself, or none; the errand is over.
-    fn arrive_inline(self: &Arc<Self>, mut errand: KBox<Errand>, run: &mut Run<'_>) {
-        let Some(tally) = errand.run(run) else {
-            errand.clear();
-            self.keep(errand);
-            return;
-        };
+    /// An errand is over: counts what became of its INLINE calls, and keeps it for the next
+    /// message, or for the flusher. The first time it takes what the current thread submitted
+    /// since into `later`.
+    fn account(&self, mut errand: KBox<Errand>, tally: Option<Tally>, later: &mut Option<Queue>) {
+        let tally = tally.unwrap_or_default();
         if tally.due == 0 {
             // Nothing of the message is needed any more.
             errand.clear();
         }
+        let task = Task::current_raw();
         let left = {
             let mut inner = self.inner().lock();
             let inner = &mut *inner;
+            if later.is_none() {
+                *later = inner
+                    .arriving
+                    .take_if(|arriving| arriving.task == task)
+                    .map(|arriving| arriving.later);
+            }
             inner.inline_in_flight -= tally.written + tally.skipped;
             inner.calls.count_inline(0, tally.written, tally.skipped);
+            if tally.due > 0 && inner.state == SessionState::Closed {
+                inner.inline_in_flight -= tally.due;
+            }
+            self.settle(inner);
             if tally.due == 0 {
                 inner.spare.replace(errand)
             } else if inner.state == SessionState::Closed {
-                inner.inline_in_flight -= tally.due;
                 Some(errand)
             } else {
                 inner.inline_due += tally.due;
@@ -372,15 +391,6 @@ impl Session {
                 None
             }
         };
-        drop(left);
-        if tally.due > 0 {
-            self.flush();
-        }
-    }
-
-    /// Keeps an errand for the next message.
-    fn keep(&self, errand: KBox<Errand>) {
-        let left = self.inner().lock().spare.replace(errand);
         drop(left);
     }
 

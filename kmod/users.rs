@@ -200,19 +200,35 @@ impl Payer {
 
     /// Takes the bytes of a message with INLINE calls, which waits for its sender, or says why
     /// not.
-    pub fn charge_inline(&self, bytes: u32) -> Result<(), Rejection> {
+    pub fn charge_inline(&self, bytes: u32) -> Result<InlineBytes, Rejection> {
         let most = config::max_inline_bytes();
-        self.user.inline_bytes.take(bytes, most).map_err(|now| {
-            reject!(
+        match self.user.inline_bytes.take(bytes, most) {
+            // INVARIANT: Just taken.
+            Ok(()) => Ok(InlineBytes {
+                user: self.user.clone(),
+                bytes,
+            }),
+            Err(now) => Err(reject!(
                 EBUSY,
                 "{bytes} bytes and the user's {now} exceed max_inline_bytes {most}"
-            )
-        })
+            )),
+        }
     }
+}
 
-    /// Gives the bytes of a message back.
-    pub fn uncharge_inline(&self, bytes: u32) {
-        self.user.inline_bytes.give_back(bytes);
+/// Bytes of a message with INLINE calls, given back when this is dropped.
+///
+/// # Invariants
+///
+/// `bytes` are charged to `user`.
+pub struct InlineBytes {
+    user: Arc<User>,
+    bytes: u32,
+}
+
+impl Drop for InlineBytes {
+    fn drop(&mut self) {
+        self.user.inline_bytes.give_back(self.bytes);
     }
 }
 

@@ -91,8 +91,8 @@ impl Accelerator {
                 "-cpu",
                 "max,la57=off,erms=off,fsrm=off",
             ],
-            // With the fast string operations every byte that the kernel copies would count as an
-            // instruction.
+            // With the fast string operations every byte that the kernel copies (erms, fsrm, fzrm)
+            // or clears (fsrs) or compares (fsrc) would count as an instruction.
             Self::Icount => &[
                 "-accel",
                 "tcg,thread=single",

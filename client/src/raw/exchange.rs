@@ -113,9 +113,11 @@ struct Inner {
     requests: Vec<(u32, Answer)>,
     /// Completions that were received and not yet taken.
     inbox: VecDeque<Completion>,
-    /// Calls that were submitted and whose completion was not yet taken.
-    in_flight: usize,
-    /// Of these, at most so many ended without a completion, as they asked for.
+    /// Calls that were submitted and whose completion was not yet taken. Where the results of
+    /// INLINE calls come as completions after all, those may be taken before they are counted.
+    in_flight: isize,
+    /// Calls among those submitted that may have ended without a completion, as they asked for,
+    /// and of which the kernel has not said it yet; at most so many.
     perhaps_skipped: usize,
     /// Calls that the kernel said to have ended so, of all of the session.
     skipped: u64,
@@ -174,7 +176,7 @@ impl<T: Transport> Exchange<T> {
     }
 
     pub(super) fn in_flight(&self) -> usize {
-        self.lock().in_flight
+        self.lock().in_flight()
     }
 
     /// From now on the descriptor is also readable while the inbox holds completions.
@@ -214,31 +216,35 @@ impl<T: Transport> Exchange<T> {
     ///
     /// No two threads may be in here at the same time: see [`Self::was_accepted`].
     pub(super) fn submit(&self, calls: &[abi::Call]) -> Result<(), NotSubmitted> {
-        let sequence = self.begin(calls);
+        let sequence = self.reserve();
+        // Completions may overtake the acknowledgement.
+        self.lock().count(calls, calls.len());
         let message = Submit::new(self.family, sequence, NLM_F_ACK, calls, None);
-        let sent = match message.send(&self.transport) {
-            Ok(Sent::Here) => self.answer(sequence).map(drop),
+        let done = match message.send(&self.transport) {
             Ok(Sent::InChild) => return Err(NotSubmitted::refused(Error::InChild)),
-            Err(error) => return Err(self.not_sent(sequence, calls, error)),
-        };
-        let done = match sent {
-            Ok(()) => Ok(()),
-            Err(error @ Error::Rejected { .. }) => Err(NotSubmitted::refused(error)),
-            Err(Error::Unanswered) => match self.was_accepted(sequence) {
-                Ok(()) => Ok(()),
-                Err(error @ Error::RejectionLost) => Err(NotSubmitted::refused(error)),
+            Ok(Sent::Here) => match self.answer(sequence) {
+                Ok(_) => Ok(()),
+                Err(error @ Error::Rejected { .. }) => Err(NotSubmitted::refused(error)),
+                Err(Error::Unanswered) => match self.was_accepted(sequence) {
+                    Ok(()) => Ok(()),
+                    Err(error @ Error::RejectionLost) => Err(NotSubmitted::refused(error)),
+                    Err(error) => Err(NotSubmitted::unknown(error)),
+                },
                 Err(error) => Err(NotSubmitted::unknown(error)),
             },
-            Err(error) => Err(NotSubmitted::unknown(error)),
+            Err(error) => Err(self.not_sent(sequence, error)),
         };
         if done.as_ref().is_err_and(|why| !why.perhaps_accepted) {
-            self.over(calls, calls.len());
+            let mut inner = self.lock();
+            inner.in_flight -= calls.len() as isize;
+            inner.perhaps_skipped = inner.perhaps_skipped.saturating_sub(skippable(calls));
+            self.update_signal(&mut inner);
         }
         done
     }
 
-    /// Sends these INLINE calls as one message and returns how many of them have written a result;
-    /// the others have ended as well, or are in the error.
+    /// Sends these INLINE calls as one message, and takes the results that they wrote; what they
+    /// did not write comes as completions, or never, where they asked for that.
     pub(super) fn submit_into(
         &self,
         calls: &[abi::Call],
@@ -246,38 +252,33 @@ impl<T: Transport> Exchange<T> {
     ) -> Result<(), NotSubmitted> {
         // A first result says that the message was accepted, as well as an acknowledgement does.
         // Where calls may write none, that has to be asked for.
-        let (skips, flags) = match calls.iter().any(may_skip) {
-            true => (true, NLM_F_ACK),
-            false => (false, 0),
-        };
-        let sequence = self.begin(calls);
+        let skips = skippable(calls) > 0;
+        let flags = if skips { NLM_F_ACK } else { 0 };
+        let sequence = self.reserve();
         let (sent, written) = results.expose(calls.len(), |address| {
             Submit::new(self.family, sequence, flags, calls, Some(address)).send(&self.transport)
         });
-        match sent {
-            Ok(Sent::Here) => {}
+        let answer = match sent {
             Ok(Sent::InChild) => return Err(NotSubmitted::refused(Error::InChild)),
-            Err(error) => return Err(self.not_sent(sequence, calls, error)),
-        }
-        let answer = match written == calls.len() && !skips {
-            true => {
+            Ok(Sent::Here) if written == calls.len() && !skips => {
                 self.lock().forget(sequence);
                 Ok(())
             }
-            false => self.answer(sequence).map(drop),
+            Ok(Sent::Here) => match self.answer(sequence) {
+                Ok(_) => Ok(()),
+                Err(error @ Error::Rejected { .. }) => Err(NotSubmitted::refused(error)),
+                Err(Error::Unanswered) if written > 0 => Ok(()),
+                Err(error) => Err(NotSubmitted::unknown(error)),
+            },
+            Err(error) => Err(self.not_sent(sequence, error)),
         };
-        let done = match answer {
-            Ok(()) => Ok(()),
-            Err(error @ Error::Rejected { .. }) => Err(NotSubmitted::refused(error)),
-            Err(Error::Unanswered) if written > 0 => Ok(()),
-            Err(error) => Err(NotSubmitted::unknown(error)),
-        };
-        let over = match &done {
-            Err(why) if !why.perhaps_accepted => calls.len(),
-            _ => written,
-        };
-        self.over(calls, over);
-        done.and_then(|()| {
+        let accepted = answer.as_ref().err().is_none_or(|why| why.perhaps_accepted);
+        if accepted && written < calls.len() {
+            let mut inner = self.lock();
+            inner.count(calls, calls.len() - written);
+            self.update_signal(&mut inner);
+        }
+        answer.and_then(|()| {
             results.take(written).map_err(|raw| {
                 let text = format!("unknown outcome in {raw:?}");
                 NotSubmitted::unknown(Error::Protocol(text.into()))
@@ -285,37 +286,17 @@ impl<T: Transport> Exchange<T> {
         })
     }
 
-    /// Counts calls that are about to be sent, since completions may overtake what comes back for
-    /// the message; returns its sequence number.
-    fn begin(&self, calls: &[abi::Call]) -> u32 {
-        let mut inner = self.lock();
-        inner.in_flight += calls.len();
-        inner.perhaps_skipped += calls.iter().filter(|call| may_skip(call)).count();
-        inner.reserve()
-    }
-
-    /// So many of these calls are no longer in flight, without a completion that was received.
-    fn over(&self, calls: &[abi::Call], over: usize) {
-        let mut inner = self.lock();
-        inner.in_flight = inner.in_flight.saturating_sub(over);
-        if over == calls.len() {
-            let skips = calls.iter().filter(|call| may_skip(call)).count();
-            inner.perhaps_skipped = inner.perhaps_skipped.saturating_sub(skips);
-        }
-        self.update_signal(&mut inner);
-    }
-
-    /// The kernel has not seen these calls.
-    fn not_sent(&self, sequence: u32, calls: &[abi::Call], error: io::Error) -> NotSubmitted {
+    /// The kernel has not seen this message.
+    fn not_sent(&self, sequence: u32, error: io::Error) -> NotSubmitted {
         self.lock().forget(sequence);
-        self.over(calls, calls.len());
         NotSubmitted::refused(failed("sending a message")(error))
     }
 
     /// Learns from the kernel how many calls ended without a completion, where there may be such.
     /// Where it does not say, nothing is learned.
     pub(super) fn learn_skipped(&self) -> Result<(), Error> {
-        if self.lock().perhaps_skipped == 0 {
+        let before = self.lock().perhaps_skipped;
+        if before == 0 {
             return Ok(());
         }
         let own = match self.dump(Request::own_session) {
@@ -330,9 +311,10 @@ impl<T: Transport> Exchange<T> {
         let news = session.skipped.saturating_sub(inner.skipped);
         inner.skipped += news;
         let news = usize::try_from(news).unwrap_or(usize::MAX);
-        inner.in_flight = inner.in_flight.saturating_sub(news);
-        inner.perhaps_skipped = inner.perhaps_skipped.saturating_sub(news);
-        inner.perhaps_skipped = inner.perhaps_skipped.min(inner.in_flight);
+        inner.in_flight = inner.in_flight.saturating_sub_unsigned(news);
+        // Where nothing is in flight, all calls that were counted before this was asked have ended.
+        let over = if session.in_flight == 0 { before } else { news };
+        inner.perhaps_skipped = inner.perhaps_skipped.saturating_sub(over);
         self.update_signal(&mut inner);
         Ok(())
     }
@@ -344,20 +326,19 @@ impl<T: Transport> Exchange<T> {
         loop {
             while inner.inbox.is_empty() && self.receive(&mut inner)? {}
             if let Some(completion) = inner.inbox.pop_front() {
-                inner.in_flight = inner.in_flight.saturating_sub(1);
-                inner.perhaps_skipped = inner.perhaps_skipped.min(inner.in_flight);
+                inner.in_flight -= 1;
                 self.update_signal(&mut inner);
                 return Ok(Some(completion));
             }
             let (reason, timeout) = match patience {
                 Patience::None => return Ok(None),
-                Patience::Forever if inner.in_flight == 0 => return Err(Error::NothingInFlight),
+                Patience::Forever if inner.in_flight() == 0 => return Err(Error::NothingInFlight),
                 Patience::Forever if inner.perhaps_skipped > 0 => {
                     // No completion tells that such a call has ended.
                     drop(inner);
                     self.learn_skipped()?;
                     inner = self.lock();
-                    if inner.in_flight == 0 || !inner.inbox.is_empty() {
+                    if inner.in_flight() == 0 || !inner.inbox.is_empty() {
                         continue;
                     }
                     let timeout = doze;
@@ -389,7 +370,7 @@ impl<T: Transport> Exchange<T> {
             if !inner.inbox.is_empty() {
                 return Ok(());
             }
-            let below = inner.in_flight < limit;
+            let below = inner.in_flight() < limit;
             let asked = self.transport.has_room();
             if below && asked.map_err(failed("polling the socket"))? {
                 return Ok(());
@@ -399,7 +380,7 @@ impl<T: Transport> Exchange<T> {
                 drop(inner);
                 self.learn_skipped()?;
                 inner = self.lock();
-                if inner.in_flight < limit {
+                if inner.in_flight() < limit {
                     continue;
                 }
                 timeout = Some(doze);
@@ -449,8 +430,11 @@ impl<T: Transport> Exchange<T> {
     /// socket no longer shows, or that there is nothing left to wait for.
     fn update_signal(&self, inner: &mut Inner) {
         let completions = !inner.inbox.is_empty() && (inner.exposed || inner.sleepers > 0);
-        let nothing_left = inner.in_flight == 0 && inner.patient_sleepers > 0;
-        let below_limit = inner.awaited_limits.iter().any(|it| inner.in_flight < *it);
+        let nothing_left = inner.in_flight() == 0 && inner.patient_sleepers > 0;
+        let below_limit = inner
+            .awaited_limits
+            .iter()
+            .any(|it| inner.in_flight() < *it);
         let on = completions || nothing_left || below_limit;
         if on != inner.signaled {
             self.transport.signal(on);
@@ -606,6 +590,16 @@ impl<T: Transport> Exchange<T> {
 }
 
 impl Inner {
+    fn in_flight(&self) -> usize {
+        usize::try_from(self.in_flight).unwrap_or(0)
+    }
+
+    /// Counts so many of these calls as in flight.
+    fn count(&mut self, calls: &[abi::Call], in_flight: usize) {
+        self.in_flight += in_flight as isize;
+        self.perhaps_skipped += skippable(calls);
+    }
+
     /// The sequence number for a request that is about to be sent. Zero is none: events have it.
     fn reserve(&mut self) -> u32 {
         loop {
@@ -677,9 +671,12 @@ impl Inner {
     }
 }
 
-/// Whether this call may end without a completion.
-fn may_skip(call: &abi::Call) -> bool {
-    call.flags & abi::flag::SKIP_SUCCESS != 0
+/// How many of these calls may end without a completion.
+fn skippable(calls: &[abi::Call]) -> usize {
+    calls
+        .iter()
+        .filter(|call| call.flags & abi::flag::SKIP_SUCCESS != 0)
+        .count()
 }
 
 fn nlcall_replies(incoming: Vec<Incoming>) -> Vec<Reply> {

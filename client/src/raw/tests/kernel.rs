@@ -262,17 +262,13 @@ pub(super) fn done(request: &Message, code: i32) -> Vec<u8> {
     )
 }
 
-/// A dump of one session with these 64-bit attributes, and its end.
-pub(super) fn own_session_of(request: &Message, values: &[(u16, u64)]) -> Vec<Event> {
-    let values: Vec<_> = values
-        .iter()
-        .map(|(kind, value)| (*kind, value.to_ne_bytes()))
-        .collect();
-    let attributes: Vec<_> = values
-        .iter()
-        .map(|(kind, value)| (*kind, &value[..]))
-        .collect();
-    let mut datagram = reply(request, Command::SessionGet, &attributes);
+/// A dump of one session that has so many calls in flight, after so many were skipped.
+pub(super) fn skipping_session(request: &Message, in_flight: u32, skipped: u64) -> Vec<Event> {
+    let attributes: &[(u16, &[u8])] = &[
+        (abi::session::IN_FLIGHT, &in_flight.to_ne_bytes()),
+        (abi::session::SKIPPED, &skipped.to_ne_bytes()),
+    ];
+    let mut datagram = reply(request, Command::SessionGet, attributes);
     datagram.extend(done(request, 0));
     vec![Event::Datagram(datagram)]
 }

@@ -8,7 +8,7 @@ use nlcall_abi::{self as abi, CallResult, Command, Outcome};
 use proptest::{collection::vec, prelude::*};
 
 use super::kernel::{
-    ack, batch, call, complete, done, open, own_session_of, reject, result, take_all, Event,
+    ack, batch, call, complete, done, open, reject, result, skipping_session, take_all, Event,
     Kernel, Message, Socket,
 };
 use crate::{
@@ -294,7 +294,7 @@ fn calls_without_a_completion_are_in_flight_until_the_kernel_is_asked() {
     let mut skipped = 0;
     let kernel = Kernel::new(move |request| {
         if request.is(Command::SessionGet) {
-            return own_session_of(request, &[(abi::session::SKIPPED, skipped)]);
+            return skipping_session(request, 0, skipped);
         }
         let failures = failures(request);
         skipped += (request.calls().len() - failures.len()) as u64;

@@ -7,10 +7,10 @@ use std::{
     thread,
 };
 
-use nlcall_abi::{self as abi, Command};
+use nlcall_abi::Command;
 
 use super::kernel::{
-    ack, batch, call, complete, open, own_session_of, reject, result, take_all, Event, Kernel,
+    ack, batch, call, complete, open, reject, result, skipping_session, take_all, Event, Kernel,
     Socket,
 };
 use crate::{
@@ -113,8 +113,8 @@ fn calls_that_ended_without_a_completion_make_room() {
     let kernel = Kernel::new(move |request| {
         if request.is(Command::SessionGet) {
             asked += 1;
-            let skipped = if asked > 2 { 3 } else { 0 };
-            return own_session_of(request, &[(abi::session::SKIPPED, skipped)]);
+            let (in_flight, skipped) = if asked > 2 { (1, 3) } else { (4, 0) };
+            return skipping_session(request, in_flight, skipped);
         }
         vec![Event::Datagram(ack(request))]
     });
@@ -135,7 +135,7 @@ fn calls_that_ended_without_a_completion_make_room() {
 #[test]
 fn a_submission_asks_before_it_reports_a_limit() {
     let kernel = Kernel::new(|request| match request.is(Command::SessionGet) {
-        true => own_session_of(request, &[(abi::session::SKIPPED, 4)]),
+        true => skipping_session(request, 0, 4),
         false => vec![Event::Datagram(ack(request))],
     });
     let session = Connection::new(Socket::new(&kernel), Some(4)).expect("opened");

@@ -15,6 +15,7 @@
 mod bad_input;
 mod classic;
 mod harness;
+mod inline;
 mod lifecycle;
 mod limits;
 mod promises;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
     let tests = [
         ("lifecycle", lifecycle::TESTS),
         ("promises", promises::TESTS),
+        ("inline", inline::TESTS),
         ("limits", limits::TESTS),
         ("bad_input", bad_input::TESTS),
         ("classic", &[classic::TESTS]),

@@ -7,13 +7,20 @@ use std::{
     time::Duration,
 };
 
-use nlcall::raw::Call;
+use nlcall::raw::{Call, CallFlags};
 
 use crate::memory::Memory;
 
 /// One argument of a system call.
 #[derive(Clone, Copy, Debug)]
 pub struct Arg(u64);
+
+impl Arg {
+    /// Its value.
+    pub fn value(self) -> u64 {
+        self.0
+    }
+}
 
 impl Arg {
     /// An address that no memory of this process lies at.
@@ -71,6 +78,26 @@ pub fn call(nr: libc::c_long, args: &[Arg]) -> Call {
     // volatile copies, or are none of this process's memory. Effects on descriptors and on the
     // process are what a test is about; it has its process to itself.
     unsafe { Call::new(nr as u32, &args) }
+}
+
+/// What a plain system call returns in place of this one: a value or a negative error number.
+pub fn plainly(call: &Call) -> i64 {
+    let abi = call.as_abi();
+    let [a, b, c, d, e, f] = abi.args;
+    // SAFETY: as in `call`.
+    match unsafe { libc::syscall(abi.nr.into(), a, b, c, d, e, f) } {
+        -1 => -i64::from(std::io::Error::last_os_error().raw_os_error().unwrap_or(0)),
+        value => value,
+    }
+}
+
+/// These calls, to be made by the thread that submits them.
+pub fn inline(calls: impl IntoIterator<Item = Call>) -> Vec<Call> {
+    let inline = |call: Call| {
+        let flags = CallFlags::from_bits_retain(call.as_abi().flags);
+        call.flags(flags | CallFlags::INLINE)
+    };
+    calls.into_iter().map(inline).collect()
 }
 
 /// `getpid()`: harmless and fast.

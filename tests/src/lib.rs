@@ -8,12 +8,14 @@
 pub mod calls;
 pub mod config;
 pub mod event;
+pub mod files;
 pub mod memory;
 pub mod message;
 pub mod module;
 pub mod patience;
 pub mod pipe;
 pub mod process;
+pub mod results;
 pub mod session;
 pub mod socket;
 pub mod threads;

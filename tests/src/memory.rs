@@ -6,6 +6,9 @@ use std::ptr::NonNull;
 
 use zerocopy::{FromBytes, IntoBytes};
 
+/// Length of a page in bytes.
+pub const PAGE: usize = 4096;
+
 /// Bytes that are never freed, so that a call which refers to them is sound however long it lasts.
 ///
 /// They are only reached through volatile copies: what the kernel does meanwhile is to this
@@ -50,6 +53,28 @@ impl Memory {
         let mut bytes = text.as_bytes().to_vec();
         bytes.push(0);
         Self::holding(&bytes)
+    }
+
+    /// New pages, at least one, which a test may unmap or protect.
+    pub fn pages(count: usize) -> Self {
+        let len = count.max(1) * PAGE;
+        let protection = libc::PROT_READ | libc::PROT_WRITE;
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        // SAFETY: a new mapping, at an address that the kernel chooses.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
+        assert_ne!(at, libc::MAP_FAILED, "memory");
+        let at = NonNull::new(at.cast()).expect("not at address zero");
+        Self { at, len }
+    }
+
+    /// The part of it from `offset` on.
+    pub fn from_offset(self, offset: usize) -> Self {
+        assert!(offset <= self.len);
+        Self {
+            // SAFETY: the offset is inside of the memory.
+            at: unsafe { self.at.add(offset) },
+            len: self.len - offset,
+        }
     }
 
     /// Length in bytes.

@@ -65,6 +65,13 @@ impl Message {
         message
     }
 
+    /// A correct SUBMIT of these INLINE calls, with their results to be written to this address.
+    pub fn submit_into(family: u16, calls: &[Call], address: u64) -> Self {
+        let mut message = Self::submit(family, calls);
+        message.attribute(submit::RESULTS_PTR, address.as_bytes());
+        message
+    }
+
     /// Appends an attribute.
     pub fn attribute(&mut self, kind: u16, payload: &[u8]) -> &mut Self {
         let len = u16::try_from(payload.len() + 4).expect("the payload fits an attribute");

@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 
 use nlcall::{
-    raw::{Batch, Call, Completion, Outcome, Session, SessionInfo},
+    raw::{Batch, Call, Completion, Outcome, Results, Session, SessionInfo},
     Errno,
 };
 
-use crate::{patience, threads};
+use crate::{calls, patience, threads};
 
 /// Executes one call and returns its completion. Nothing else may be in flight.
 pub fn run(session: &Session, call: Call) -> Completion {
@@ -35,6 +35,33 @@ pub fn error(session: &Session, call: Call) -> Errno {
     let completion = run(session, call);
     assert_eq!(completion.outcome, Outcome::Ran, "{completion:?}");
     completion.result().expect_err("the call fails")
+}
+
+/// Executes calls INLINE, numbered from 0; each must write its result.
+pub fn run_inline(session: &Session, calls: impl IntoIterator<Item = Call>) -> Vec<Completion> {
+    let batch: Batch = (0..)
+        .zip(calls::inline(calls))
+        .map(|(user_data, call)| call.user_data(user_data))
+        .collect();
+    let mut results = Results::new();
+    session
+        .submit_into(&batch, &mut results)
+        .expect("the calls are accepted");
+    let results: Vec<_> = results.iter().collect();
+    let names: Vec<_> = results.iter().map(|it| it.user_data).collect();
+    assert_eq!(
+        names,
+        (0..batch.len() as u64).collect::<Vec<_>>(),
+        "in order"
+    );
+    results
+}
+
+/// Executes calls INLINE, each of which must run to its end, and returns what they returned.
+pub fn inline_values(session: &Session, calls: impl IntoIterator<Item = Call>) -> Vec<i64> {
+    let results = run_inline(session, calls);
+    assert!(results.iter().all(Completion::ran), "{results:?}");
+    results.iter().map(|it| it.ret).collect()
 }
 
 /// Submits calls, numbered from `first`.

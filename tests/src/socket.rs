@@ -225,6 +225,12 @@ impl RawSocket {
         self.request(Message::submit(self.family, &on_the_wire(calls)))
     }
 
+    /// Submits these calls as one message, with a results array at this address.
+    pub fn submit_into(&mut self, calls: impl IntoIterator<Item = Call>, address: u64) -> Answer {
+        let calls = on_the_wire(calls);
+        self.request(Message::submit_into(self.family, &calls, address))
+    }
+
     /// Submits these calls, which must be accepted.
     pub fn accept(&mut self, calls: impl IntoIterator<Item = Call>) {
         let answer = self.submit(calls);

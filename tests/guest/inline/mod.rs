@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Calls that their submitter makes itself, and results in its memory.
+
+mod chains;
+mod results;
+mod senders;
+mod signals;
+mod thread;
+
+use crate::harness::Test;
+
+pub const TESTS: &[&[Test]] = &[
+    results::TESTS,
+    senders::TESTS,
+    signals::TESTS,
+    thread::TESTS,
+    chains::TESTS,
+];

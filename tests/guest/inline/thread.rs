@@ -1,0 +1,268 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Calls that act on the thread that makes them.
+
+use std::{os::unix::fs::PermissionsExt, thread};
+
+use nix::{
+    sys::{
+        signal::{SigSet, Signal},
+        wait::{waitpid, WaitStatus},
+    },
+    unistd::{gettid, Pid},
+};
+use nlcall::{
+    raw::{Batch, Call, Outcome, Results, Session},
+    Error,
+};
+use nlcall_tests::{
+    calls::{self, call, inline},
+    memory::Memory,
+    patience,
+    pipe::Pipe,
+    process::{exit_now, in_a_child, Child},
+    session, threads,
+};
+use zerocopy::IntoBytes;
+
+use crate::harness::{tests, Test};
+
+pub const TESTS: &[Test] = tests![
+    an_inline_fork_makes_a_child,
+    an_inline_execve_replaces_the_program,
+    an_inline_execve_that_fails_is_an_error,
+    an_inline_exit_group_ends_the_process,
+    an_inline_exit_ends_the_thread,
+    inline_setuid_holds_for_the_calls_behind_it,
+    inline_calls_change_the_state_of_their_thread,
+];
+
+/// `write(pipe, text)`, of one byte.
+fn mark(pipe: &Pipe, text: &str) -> Call {
+    calls::write(&pipe.writer, Memory::holding(text.as_bytes()))
+}
+
+/// Has the library submit these calls; returns where that returns.
+fn submit(session: &Session, calls: impl IntoIterator<Item = Call>) -> (Results, Option<Error>) {
+    let batch: Batch = inline(calls).into_iter().collect();
+    let mut results = Results::new();
+    let error = session.submit_into(&batch, &mut results).err();
+    (results, error.map(|it| it.error))
+}
+
+fn an_inline_fork_makes_a_child() {
+    let session = Session::open().expect("a session");
+    let pipe = Pipe::new();
+    for by_message in [false, true] {
+        let fork = call(libc::SYS_fork, &[]);
+        let calls = [mark(&pipe, "a"), fork, mark(&pipe, "b"), calls::getpid()];
+        let error = match by_message {
+            false => {
+                let (results, error) = submit(&session, calls);
+                let values: Vec<_> = results.iter().map(|it| it.ret).collect();
+                error.map_or(Ok(values), Err)
+            }
+            true => {
+                let batch: Batch = inline(calls).into_iter().collect();
+                let submitted = session.submit(batch).map_err(|it| it.error);
+                submitted.map(|_| (0..4).map(|_| session.wait().expect("one").ret).collect())
+            }
+        };
+        let values = match error {
+            Ok(values) => values,
+            Err(Error::InChild) => {
+                // The session is the parent's.
+                let refused = session.submit(calls::getpid().into());
+                let errno = refused.map_err(|it| it.error.errno().map_or(0, |it| it.raw()));
+                exit_now(match errno {
+                    Err(libc::EPERM) => 42,
+                    _ => 1,
+                });
+            }
+            Err(error) => panic!("{error}"),
+        };
+        let [a, child, b, pid] = values[..] else {
+            panic!("{values:?}")
+        };
+        assert_eq!((a, b, pid), (1, 1, std::process::id().into()));
+        let child = Pid::from_raw(child as i32);
+        let status = waitpid(child, None).expect("it is a child of this process");
+        assert_eq!(status, WaitStatus::Exited(child, 42));
+        assert_eq!(pipe.take(), b"ab", "the child made none of the calls");
+    }
+    session::assert_all_accounted_for(&session);
+}
+
+/// `execve(path, {path, "-c", script}, {})`.
+fn execve(path: &str, script: &str) -> Call {
+    let strings = [path, "-c", script].map(|text| Memory::string(text).address());
+    let argv = Memory::holding([&strings[..], &[0]].concat().as_bytes());
+    let envp = Memory::holding(0_u64.as_bytes());
+    let path = Memory::string(path);
+    call(libc::SYS_execve, &[path.into(), argv.into(), envp.into()])
+}
+
+fn an_inline_execve_replaces_the_program() {
+    for with_thread in [false, true] {
+        let pipe = Pipe::new();
+        let mut child = Child::fork(|_| {
+            let session = Session::open().expect("a session");
+            // A worker and another thread do not survive it.
+            session::value(&session, calls::getpid());
+            if with_thread {
+                thread::spawn(|| loop {
+                    thread::park();
+                });
+            }
+            submit(
+                &session,
+                [
+                    mark(&pipe, "a"),
+                    execve("/bin/sh", "exit 7"),
+                    mark(&pipe, "b"),
+                ],
+            );
+        });
+        assert_eq!(child.wait(), WaitStatus::Exited(child.pid(), 7));
+        assert_eq!(
+            pipe.take(),
+            b"a",
+            "the new program makes no calls of the old one"
+        );
+    }
+}
+
+fn an_inline_execve_that_fails_is_an_error() {
+    let session = Session::open().expect("a session");
+    let batch = [execve("/no/such/program", ""), calls::getpid()];
+    let values = session::inline_values(&session, batch);
+    assert_eq!(
+        values,
+        [-i64::from(libc::ENOENT), std::process::id().into()]
+    );
+    session::assert_all_accounted_for(&session);
+}
+
+fn an_inline_exit_group_ends_the_process() {
+    for with_thread in [false, true] {
+        let pipe = Pipe::new();
+        let mut child = Child::fork(|_| {
+            let session = Session::open().expect("a session");
+            session::value(&session, calls::getpid());
+            if with_thread {
+                thread::spawn(|| loop {
+                    thread::park();
+                });
+            }
+            let exit = call(libc::SYS_exit_group, &[23.into()]);
+            submit(&session, [mark(&pipe, "a"), exit, mark(&pipe, "b")]);
+        });
+        assert_eq!(child.wait(), WaitStatus::Exited(child.pid(), 23));
+        assert_eq!(pipe.take(), b"a", "nothing is made after the end");
+    }
+}
+
+fn an_inline_exit_ends_the_thread() {
+    let session: &Session = Box::leak(Box::new(Session::open().expect("a session")));
+    session::inline_values(session, [calls::getpid()]);
+    let pipe: &Pipe = Box::leak(Box::new(Pipe::new()));
+    // The thread's handle is never joined: what the thread owns is never given back.
+    thread::spawn(|| {
+        let exit = call(libc::SYS_exit, &[0.into()]);
+        submit(session, [mark(pipe, "a"), exit, mark(pipe, "b")]);
+        mark_plainly(pipe);
+    });
+    patience::until("the thread has written", || {
+        session::info(session).accepted >= 4
+    });
+    patience::until("the thread is gone", || {
+        threads::own(Pid::this()).len() == 1
+    });
+    assert_eq!(pipe.take(), b"a", "nothing is made after the end");
+    // The others go on, with the same session.
+    assert_eq!(session.in_flight(), 0);
+    session::inline_values(session, [calls::getpid()]);
+    session::value(session, calls::getpid());
+}
+
+fn mark_plainly(pipe: &Pipe) {
+    pipe.fill(b"c");
+}
+
+fn inline_setuid_holds_for_the_calls_behind_it() {
+    const USER: i32 = 1000;
+
+    in_a_child(|| {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let only_owner = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(file.path(), only_owner).expect("chmod");
+        let path = Memory::string(file.path().to_str().expect("a path in UTF-8"));
+        let open = || {
+            call(
+                libc::SYS_openat,
+                &[libc::AT_FDCWD.into(), path.into(), libc::O_RDONLY.into()],
+            )
+        };
+        let session = Session::open().expect("a session");
+        let become_user = call(
+            libc::SYS_setresuid,
+            &[USER.into(), USER.into(), USER.into()],
+        );
+        let batch = [open(), become_user, open(), call(libc::SYS_geteuid, &[])];
+        let values = session::inline_values(&session, batch);
+        assert!(values[0] > 0, "{values:?}");
+        assert_eq!(values[1..], [0, -i64::from(libc::EACCES), USER.into()]);
+        assert_eq!(
+            nix::unistd::getuid().as_raw(),
+            USER as u32,
+            "it is the thread's"
+        );
+        // Later messages come from the new user.
+        let values = session::inline_values(&session, [call(libc::SYS_getuid, &[])]);
+        assert_eq!(values, [USER.into()]);
+        assert_eq!(
+            session::value(&session, call(libc::SYS_getuid, &[])),
+            USER as u64
+        );
+        // The file is another user's, in a folder with the sticky bit.
+        std::mem::forget(file);
+    });
+}
+
+fn inline_calls_change_the_state_of_their_thread() {
+    let session = Session::open().expect("a session");
+    // rt_sigprocmask(SIG_BLOCK, {SIGUSR2}, NULL, 8)
+    let set = Memory::of(&(1_u64 << (Signal::SIGUSR2 as i32 - 1)));
+    let mask = call(
+        libc::SYS_rt_sigprocmask,
+        &[libc::SIG_BLOCK.into(), set.into(), 0.into(), 8.into()],
+    );
+    // sigaltstack({stack, 0, len}, NULL)
+    let stack = Memory::pages(16);
+    let description = Memory::of(&[stack.address(), 0, stack.len() as u64]);
+    let altstack = call(libc::SYS_sigaltstack, &[description.into(), 0.into()]);
+    let name = Memory::string("inline");
+    let rename = call(libc::SYS_prctl, &[libc::PR_SET_NAME.into(), name.into()]);
+    let gettid_call = call(libc::SYS_gettid, &[]);
+    let values = session::inline_values(&session, [mask, altstack, rename, gettid_call]);
+    assert_eq!(values, [0, 0, 0, gettid().as_raw().into()]);
+
+    let mask = SigSet::thread_get_mask().expect("the mask");
+    assert!(mask.contains(Signal::SIGUSR2));
+    let now = Memory::zeroed(24);
+    let ask = call(libc::SYS_sigaltstack, &[0.into(), now.into()]);
+    assert_eq!(calls::plainly(&ask), 0);
+    assert_eq!(
+        now.get_as::<[u64; 3]>(),
+        [stack.address(), 0, stack.len() as u64]
+    );
+    let own = threads::own(Pid::this());
+    assert_eq!(own[0].comm, "inline");
+
+    // The thread leaves the alternate stack as the runtime expects it.
+    let none = Memory::of(&[0, u64::from(libc::SS_DISABLE as u32), 0]);
+    let disable = call(libc::SYS_sigaltstack, &[none.into(), 0.into()]);
+    assert_eq!(session::inline_values(&session, [disable]), [0]);
+    let outcomes = session::run_inline(&session, [calls::getpid()]);
+    assert_eq!(outcomes[0].outcome, Outcome::Ran);
+}

@@ -99,7 +99,7 @@ impl Accelerator {
                 "-icount",
                 "shift=0",
                 "-cpu",
-                "max,la57=off,erms=off,fsrm=off",
+                "max,la57=off,erms=off,fsrm=off,fzrm=off,fsrs=off,fsrc=off",
             ],
         }
     }

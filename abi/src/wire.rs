@@ -364,9 +364,10 @@ pub struct CallResult {
 )]
 #[repr(C)]
 pub struct ResultsHeader {
-    /// Entries written so far; stored after each entry, with release order.
+    /// Entries written so far; stored after each entry, with release order. A message's results
+    /// are written behind those that are there.
     pub done: u32,
-    /// Entries that fit. A message that holds more calls is rejected.
+    /// Entries that fit. Results for which there is no place are sent.
     pub capacity: u32,
     /// Zero.
     pub reserved: u64,

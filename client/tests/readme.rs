@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The README's example is the compiled one.
+//! The README's examples are the compiled ones.
 
 #[test]
-fn the_example_of_the_readme_is_the_compiled_one() {
+fn the_examples_of_the_readme_are_the_compiled_ones() {
     let readme = include_str!("../../README.md");
-    let example = include_str!("../examples/first_batch.rs");
-    let code = example
-        .split_once("\n\n")
-        .expect("a licence line comes first")
-        .1
-        .trim();
-    assert!(
-        readme.contains(code),
-        "README.md does not show client/examples/first_batch.rs as it is"
-    );
+    for (name, example) in [
+        ("first_batch", include_str!("../examples/first_batch.rs")),
+        ("chain", include_str!("../examples/chain.rs")),
+    ] {
+        let code = example
+            .split_once("\n\n")
+            .expect("a licence line comes first")
+            .1
+            .trim();
+        assert!(
+            readme.contains(code),
+            "README.md does not show client/examples/{name}.rs as it is"
+        );
+    }
 }

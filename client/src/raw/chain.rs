@@ -121,48 +121,8 @@ impl Step {
 /// the chain goes on however that call ended. Since it says nothing of a call that was never
 /// started, a HARDLINK does not mend a chain that broke before it.
 ///
-/// The measure of a file, its contents and its end, in one message:
-///
-/// ```
-/// use nlcall::raw::{Arg, Batch, Call, CallFlags, Chain};
-///
-/// const READ: u32 = 0;
-/// const CLOSE: u32 = 3;
-/// const FSTAT: u32 = 5;
-/// const OPENAT: u32 = 257;
-/// const AT_FDCWD: i32 = -100;
-/// /// Offset of `st_size` in `struct stat`.
-/// const ST_SIZE: u32 = 48;
-///
-/// let path = c"/etc/hostname";
-/// let mut stat = [0u8; 144];
-/// let mut contents = [0u8; 4096];
-///
-/// let mut chain = Chain::new();
-/// // SAFETY: path, stat and contents are there until the call is over.
-/// let open = chain.push(unsafe {
-///     Call::with_args(OPENAT, &[AT_FDCWD.into(), (path.as_ptr() as u64).into()])
-/// });
-/// // Whatever happens to the file, it is closed.
-/// let measure = chain.push(
-///     // SAFETY: as above.
-///     unsafe { Call::with_args(FSTAT, &[open.result(), Arg::OutPtr(stat.as_mut_ptr() as u64)]) }
-///         .flags(CallFlags::HARDLINK),
-/// );
-/// chain.push(
-///     // SAFETY: as above. The file has at most as many bytes as the buffer.
-///     unsafe {
-///         let to = Arg::Value(contents.as_mut_ptr() as u64);
-///         Call::with_args(READ, &[open.result(), to, measure.load::<i64>(ST_SIZE)])
-///     }
-///     .flags(CallFlags::HARDLINK),
-/// );
-/// // SAFETY: the descriptor is the chain's own.
-/// chain.push(unsafe { Call::with_args(CLOSE, &[open.result()]) });
-///
-/// let mut batch = Batch::new();
-/// batch.push_chain(&chain);
-/// assert_eq!(batch.len(), 4);
+/// ```no_run
+#[doc = include_str!("../../examples/chain.rs")]
 /// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chain {

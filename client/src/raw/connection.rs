@@ -30,7 +30,7 @@ pub(super) struct Connection<T: Transport> {
     /// Held by the thread that submits: one batch at a time, one message at a time.
     submitting: Mutex<()>,
     calls_per_message: usize,
-    /// Of calls that write their results to memory, and that are never in flight.
+    /// The same of calls that write their results to memory.
     inline_calls_per_message: usize,
     max_in_flight: usize,
     /// Whether the drop leaves calls in flight alone.
@@ -56,10 +56,13 @@ impl<T: Transport> Connection<T> {
         let kernel_limit = features.max_in_flight as usize;
         let max_in_flight = max_in_flight.unwrap_or(kernel_limit);
         let message_max = exchange.transport().message_max();
-        let calls_per_message = plan::calls_per_message(message_max, false)
-            .min(kernel_limit)
-            .max(1);
-        let inline_calls_per_message = plan::calls_per_message(message_max, true).max(1);
+        let calls_per_message = |with_results| {
+            plan::calls_per_message(message_max, with_results)
+                .min(kernel_limit)
+                .max(1)
+        };
+        let inline_calls_per_message = calls_per_message(true);
+        let calls_per_message = calls_per_message(false);
         Ok(Self {
             exchange,
             features,

@@ -348,6 +348,13 @@ mod tests {
     }
 
     #[test]
+    fn a_socket_has_room_where_nothing_was_rejected() {
+        let socket = Socket::open(&SIZES).expect("a socket");
+        assert!(socket.has_room().expect("no error"));
+        socket.sleep(None, true).expect("no sleep");
+    }
+
+    #[test]
     fn the_signal_wakes_a_sleeper_and_shows_in_the_descriptor() {
         let socket = Socket::open(&SIZES).expect("a socket");
         for _ in 0..2 {

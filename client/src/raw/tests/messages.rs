@@ -13,7 +13,7 @@ use super::kernel::{
     ack, batch, call, done, open, own_session, reply, take_all, Event, Kernel, Socket,
 };
 use crate::{
-    raw::{connection::Connection, plan, Arg, Call, CallFlags, Cancel, Canceled, Config},
+    raw::{connection::Connection, plan, Arg, Call, CallFlags, Cancel, Canceled, Config, Results},
     Error,
 };
 
@@ -126,6 +126,17 @@ fn no_message_has_more_calls_than_may_be_in_flight() {
     };
     let session = Connection::new(socket, Some(usize::MAX)).expect("opened");
     session.submit(batch(12_000)).expect("accepted");
+    let kernel_of_inline = Kernel::new(|request| {
+        request.write(&request.results());
+        Vec::new()
+    });
+    let socket = Socket {
+        message_max: 4 << 20,
+        ..Socket::new(&kernel_of_inline)
+    };
+    let inline = Connection::new(socket, None).expect("opened");
+    let submitted = inline.submit_into(&batch(12_000), &mut Results::new());
+    assert_eq!(submitted.expect("accepted").messages, 3);
     let lengths: Vec<_> = kernel
         .log()
         .iter()

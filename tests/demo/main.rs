@@ -57,6 +57,18 @@ const STEPS: &[Step] = &[
         run: steps::crowd::run,
     },
     Step {
+        title: "1,000 calls made by the thread itself, their results in memory",
+        run: steps::inline::batch,
+    },
+    Step {
+        title: "fork and setresuid, which act on the thread that makes them",
+        run: steps::inline::own_thread,
+    },
+    Step {
+        title: "1,000 files opened, measured, read and closed by one message",
+        run: steps::files::run,
+    },
+    Step {
         title: "A call that may not run on a worker",
         run: steps::refusals::refused,
     },

@@ -5,6 +5,8 @@
 pub mod cat;
 pub mod classic;
 pub mod crowd;
+pub mod files;
+pub mod inline;
 pub mod pipes;
 pub mod process;
 pub mod refusals;

@@ -18,7 +18,7 @@ use anyhow::{ensure, Context, Result};
 use blocking::{unblock, Task};
 use futures_lite::future::block_on;
 use io_uring::{opcode, squeue, types::Fd, IoUring};
-use nlcall_abi::Call;
+use nlcall_abi::{config, Call};
 use rustix::net::{send, SendFlags};
 use syscalls::Sysno;
 
@@ -75,6 +75,19 @@ pub fn failing_send() -> Offer {
 pub fn empty_message() -> Offer {
     let channel = Channel::open()?;
     let message = channel.noop();
+    Ok(Job {
+        operations: 1,
+        run: Run::Whole(Box::new(move || channel.send(&message))),
+    })
+}
+
+/// A request that the family carries out and that changes nothing: a CONFIG_SET of the limit of calls
+/// in flight to what it is.
+pub fn empty_request() -> Offer {
+    let channel = Channel::open()?;
+    let message = channel.config_set(config::MAX_IN_FLIGHT, channel.features.max_in_flight);
+    // Asked once with an acknowledgement: whoever may not change settings gets the reason.
+    channel.acknowledged(&message)?;
     Ok(Job {
         operations: 1,
         run: Run::Whole(Box::new(move || channel.send(&message))),

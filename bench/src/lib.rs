@@ -17,7 +17,12 @@ pub mod fixtures;
 mod netlink;
 pub mod options;
 pub mod plan;
+pub mod report;
 pub mod result;
 pub mod run;
 pub mod table;
+pub mod target;
 mod work;
+
+#[cfg(feature = "chart")]
+pub mod chart;

@@ -12,7 +12,7 @@ use std::{
 use anyhow::{bail, ensure, Context, Result};
 use netlink_packet_core::{
     DefaultNla, Emitable, NetlinkHeader, NetlinkMessage, NetlinkPayload, NlaBuffer, NlasIterator,
-    NLM_F_REQUEST,
+    NLM_F_ACK, NLM_F_REQUEST,
 };
 use netlink_packet_generic::{
     ctrl::{nlas::GenlCtrlAttrs, GenlCtrl, GenlCtrlCmd},
@@ -36,9 +36,8 @@ const HEADERS: usize = 16 + 4;
 const ATTR_HEADER: usize = 4;
 /// Most calls of one attribute: its length, header included, has 16 bits.
 const CALLS_PER_ATTR: usize = (u16::MAX as usize - ATTR_HEADER) / size_of::<Call>();
-/// `NLMSG_ERROR` and `NLMSG_NOOP` of `include/uapi/linux/netlink.h`.
+/// `NLMSG_ERROR` of `include/uapi/linux/netlink.h`.
 const NLMSG_ERROR: u16 = 2;
-const NLMSG_NOOP: u16 = 1;
 
 /// A socket that is connected to the kernel, and what the module can do.
 pub struct Channel {
@@ -102,29 +101,52 @@ impl Channel {
             );
             first += ATTR_HEADER + size_of_val(part);
         }
+        Message {
+            bytes: self.request(Command::Submit, attributes),
+            offsets,
+        }
+    }
+
+    /// A CONFIG_SET message of one number, without an acknowledgement.
+    pub fn config_set(&self, setting: u16, value: u32) -> Vec<u8> {
+        let attribute = DefaultNla::new(setting, value.as_bytes().to_owned());
+        self.request(Command::ConfigSet, vec![attribute])
+    }
+
+    fn request(&self, command: Command, attributes: Vec<DefaultNla>) -> Vec<u8> {
         let mut header = NetlinkHeader::default();
         header.flags = NLM_F_REQUEST;
-        let mut payload = GenlMessage::from_payload(Submit(attributes));
+        let mut payload = GenlMessage::from_payload(Request {
+            command,
+            attributes,
+        });
         payload.set_resolved_family_id(self.family);
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(payload));
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        Message { bytes, offsets }
+        serialized(NetlinkMessage::new(header, NetlinkPayload::from(payload)))
     }
 
     /// The cheapest message that a generic-netlink socket takes: a header of type NLMSG_NOOP,
     /// which the kernel skips.
     pub fn noop(&self) -> Vec<u8> {
-        let mut message = NetlinkMessage::<GenlMessage<Submit>>::new(
+        serialized(NetlinkMessage::<GenlMessage<Request>>::new(
             NetlinkHeader::default(),
             NetlinkPayload::Noop,
-        );
-        message.finalize();
-        message.header.message_type = NLMSG_NOOP;
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        bytes
+        ))
+    }
+
+    /// Sends a request with an acknowledgement, and takes that.
+    pub fn acknowledged(&self, request: &[u8]) -> Result<()> {
+        const FLAGS: usize = 6;
+        let mut request = request.to_vec();
+        request[FLAGS..FLAGS + 2].copy_from_slice(&(NLM_F_REQUEST | NLM_F_ACK).to_ne_bytes());
+        self.send(&request)?;
+        let mut buffer = vec![0; DATAGRAM_MAX];
+        let (_, len) = recv(self.socket.as_fd(), &mut buffer[..], RecvFlags::DONTWAIT)
+            .context("receiving the acknowledgement")?;
+        let answer = &buffer[..len];
+        if answer.get(16..20) == Some(&[0; 4]) {
+            return Ok(());
+        }
+        Err(rejection(answer))
     }
 
     /// Sends a message.
@@ -181,18 +203,33 @@ fn check(result: &CallResult) -> Result<()> {
     Ok(())
 }
 
-/// The error that an answer carries.
+/// The module's answer to a message that it did not accept.
+#[derive(Debug, thiserror::Error)]
+#[error("the module rejected the message: {text} (errno {errno})")]
+pub struct Rejected {
+    /// Positive.
+    pub errno: i32,
+    /// The reason in words.
+    pub text: String,
+}
+
+/// The error that an answer carries: an errno, the header of the request, attributes.
 fn rejection(datagram: &[u8]) -> anyhow::Error {
+    const NLMSGERR_ATTR_MSG: u16 = 1;
     let errno = datagram
         .get(16..20)
         .and_then(|bytes| bytes.try_into().ok())
-        .map_or(0, i32::from_ne_bytes);
-    let text = String::from_utf8_lossy(datagram.get(36..).unwrap_or_default()).into_owned();
-    let text: String = text
-        .chars()
-        .filter(|c| c.is_ascii_graphic() || *c == ' ')
-        .collect();
-    anyhow::anyhow!("the module rejected the message: errno {}: {text}", -errno)
+        .map_or(0, |bytes| -i32::from_ne_bytes(bytes));
+    let attributes = NlasIterator::new(datagram.get(36..).unwrap_or_default());
+    let text = attributes
+        .flatten()
+        .find(|attribute: &NlaBuffer<&[u8]>| attribute.kind() == NLMSGERR_ATTR_MSG)
+        .map(|attribute| String::from_utf8_lossy(attribute.value()).into_owned());
+    let text = text.map_or_else(
+        || "no reason given".to_owned(),
+        |text| text.trim_end_matches('\0').to_owned(),
+    );
+    Rejected { errno, text }.into()
 }
 
 /// A message, and where its calls are.
@@ -259,17 +296,28 @@ impl Results {
     }
 }
 
-/// The attributes of a SUBMIT.
-#[derive(Debug)]
-struct Submit(Vec<DefaultNla>);
+/// The bytes of a message.
+fn serialized(mut message: NetlinkMessage<GenlMessage<Request>>) -> Vec<u8> {
+    message.finalize();
+    let mut bytes = vec![0; message.buffer_len()];
+    message.serialize(&mut bytes);
+    bytes
+}
 
-impl GenlFamily for Submit {
+/// A message to the module.
+#[derive(Debug)]
+struct Request {
+    command: Command,
+    attributes: Vec<DefaultNla>,
+}
+
+impl GenlFamily for Request {
     fn family_name() -> &'static str {
         abi::FAMILY_NAME
     }
 
     fn command(&self) -> u8 {
-        Command::Submit as u8
+        self.command as u8
     }
 
     fn version(&self) -> u8 {
@@ -277,13 +325,13 @@ impl GenlFamily for Submit {
     }
 }
 
-impl Emitable for Submit {
+impl Emitable for Request {
     fn buffer_len(&self) -> usize {
-        self.0.as_slice().buffer_len()
+        self.attributes.as_slice().buffer_len()
     }
 
     fn emit(&self, buffer: &mut [u8]) {
-        self.0.as_slice().emit(buffer);
+        self.attributes.as_slice().emit(buffer);
     }
 }
 

@@ -50,6 +50,8 @@ pub enum Operation {
     RoundTrip,
     /// a netlink message that does nothing (NLMSG_NOOP)
     EmptyMessage,
+    /// a request that changes nothing (CONFIG_SET of a setting to what it is)
+    EmptyRequest,
     /// a send that fails at once
     FailingSend,
     /// the first SUBMIT of a session (plain: pthread_create and join)
@@ -115,7 +117,11 @@ impl Operation {
             Self::Getdents => &[1, 8],
             Self::Fsync => &[1, 8, 64],
             Self::Listing => &[1000],
-            Self::RoundTrip | Self::EmptyMessage | Self::FailingSend | Self::FirstCall => &[1],
+            Self::RoundTrip
+            | Self::EmptyMessage
+            | Self::EmptyRequest
+            | Self::FailingSend
+            | Self::FirstCall => &[1],
             Self::Blocked => &[64],
             _ => &[64],
         }
@@ -129,7 +135,7 @@ impl Operation {
     fn contenders(self, batch: usize) -> &'static [Contender] {
         use Contender::*;
         match self {
-            Self::EmptyMessage | Self::FailingSend => &[Plain],
+            Self::EmptyMessage | Self::EmptyRequest | Self::FailingSend => &[Plain],
             Self::FirstCall => &[Plain, Worker],
             Self::RoundTrip => &[Plain, Inline, Worker, Uring, Pool],
             Self::Trivial if batch == LARGEST => &[Plain, Inline, Worker],
@@ -156,6 +162,7 @@ impl Operation {
             Self::RoundTrip if contender == Contender::Plain => extra::ping_pong(),
             Self::RoundTrip => contender.job(Trivial { batch: 1 }),
             Self::EmptyMessage => extra::empty_message(),
+            Self::EmptyRequest => extra::empty_request(),
             Self::FailingSend => extra::failing_send(),
             Self::FirstCall if contender == Contender::Plain => extra::thread_and_join(),
             Self::FirstCall => extra::first_submit(),

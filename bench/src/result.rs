@@ -160,3 +160,45 @@ pub enum Event {
     /// Everything.
     Ends(Run),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_middle_round_counts() {
+        let value = Value::of(vec![5.0, 1.0, 900.0]);
+        assert_eq!(
+            value,
+            Value::Measured {
+                median: 5.0,
+                min: 1.0,
+                max: 900.0
+            }
+        );
+        assert!(Value::of(Vec::new()).reason().is_some());
+    }
+
+    #[test]
+    fn a_row_survives_json() {
+        for value in [
+            Value::of(vec![1.5]),
+            Value::NotPossible {
+                reason: "none".to_owned(),
+            },
+        ] {
+            let row = Row {
+                operation: Operation::FileChain,
+                batch: 64,
+                contender: Contender::Uring,
+                value,
+            };
+            let json = serde_json::to_string(&row).expect("JSON");
+            assert!(json.contains("\"file-chain\""), "{json}");
+            assert_eq!(
+                serde_json::from_str::<Row>(&json).expect("the same row"),
+                row
+            );
+        }
+    }
+}

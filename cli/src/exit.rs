@@ -69,6 +69,9 @@ pub enum Failure {
         /// What is wrong with it.
         why: String,
     },
+    /// The benchmark.
+    #[error(transparent)]
+    Bench(Box<dyn std::error::Error + Send + Sync>),
     /// Nothing to show.
     #[error("no system call matches `{0}`")]
     NoMatch(String),
@@ -84,9 +87,11 @@ impl Failure {
                 ..
             }) => Status::Failed,
             Failure::Invocation(_) | Failure::Setting { .. } => Status::Usage,
-            Failure::Module(_) | Failure::Memory(_) | Failure::Output(_) | Failure::NoMatch(_) => {
-                Status::Failed
-            }
+            Failure::Module(_)
+            | Failure::Memory(_)
+            | Failure::Output(_)
+            | Failure::Bench(_)
+            | Failure::NoMatch(_) => Status::Failed,
         }
     }
 

@@ -60,6 +60,8 @@ pub enum Command {
     Ps(PsOptions),
     /// Show or change the module's limits, and who may use it
     Config(ConfigOptions),
+    /// Measure what system calls cost here, made in every way that Linux has
+    Bench(BenchOptions),
     /// Look for what keeps calls from working, and say what to do
     #[command(after_help = EXIT_STATUS)]
     Doctor,
@@ -260,6 +262,29 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
         time => time.map_err(|error| error.to_string()),
     }
 }
+
+/// Measure what system calls cost here, made in every way that Linux has.
+#[derive(Debug, Args)]
+#[command(after_long_help = BENCH_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct BenchOptions {
+    /// What to measure.
+    #[command(flatten)]
+    pub bench: nlcall_bench::options::Options,
+}
+
+const BENCH_HELP: &str = r"
+Plain calls, nlcall in the calling thread and on workers, io_uring, a thread pool and POSIX AIO do the
+same; each in a process of its own, taking turns. Where nothing is named, a short form is measured.
+Files are made in the temporary folder, or below --folder, and removed again.
+
+Examples:
+  nlcall bench
+  nlcall bench --only pread,statx --batches 8,64
+  nlcall bench --throughput
+  nlcall bench --only fsync --folder /home/me
+  nlcall --json bench > result.json
+
+Exit status: 0 it was measured; 1 it could not be; 2 wrong usage; 69 no module is loaded.";
 
 fn parse_signal(text: &str) -> Result<u32, String> {
     signal::number(text).ok_or_else(|| "not a signal; try a number, or a name such as TERM".into())

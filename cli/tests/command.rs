@@ -38,6 +38,7 @@ fn without_the_module_every_command_ends_with_69_and_one_line() {
         &["ps"],
         &["ps", "--json"],
         &["ps", "--long"],
+        &["bench"],
         &["config"],
         &["config", "max_workers=4", "access=root"],
         &["call", "--inline", "fork"],
@@ -114,6 +115,8 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         (&["kill", "one"], "invalid"),
         (&["list", "a***"], "invalid"),
         (&["list", "a", "b"], "unexpected argument"),
+        (&["bench", "--only", "everything"], "invalid value"),
+        (&["bench", "--batches", "0"], "not a number from 1 to 16384"),
         (&["ps", "1"], "unexpected argument"),
         (&["ps", "--long", "--latency"], "cannot be used with"),
         (&["call", "--timeout", "5", "pause"], "time unit needed"),
@@ -134,7 +137,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
 
 #[test]
 fn every_command_explains_itself_with_examples() {
-    for command in ["call", "cat", "kill", "list", "ps", "config"] {
+    for command in ["bench", "call", "cat", "kill", "list", "ps", "config"] {
         nlcall(&[command, "--help"])
             .code(0)
             .stdout(predicate::str::contains("Examples:"))

@@ -65,9 +65,11 @@ enum Task {
         #[command(flatten)]
         kernel: KernelArguments,
     },
-    /// Counts the instructions of system calls, made in every way that Linux has
+    /// Measures what system calls cost, made in every way that Linux has
     ///
-    /// Runs `nlcall-bench` in a guest with an instruction counter.
+    /// Runs `nlcall-bench` in guests: one that counts instructions, and ones with two processors and
+    /// one that measure time. Prints tables, and holds the instructions against the targets. A whole
+    /// run is written into docs/results: as a report, as JSON and as a chart.
     Bench {
         #[command(flatten)]
         arguments: bench::Arguments,

@@ -213,7 +213,8 @@ fn write_result(
     fs::write(&path, text).with_context(|| format!("writing {path:?}"))
 }
 
-fn processor_model() -> String {
+/// This machine's processor, as the kernel calls it.
+pub fn processor_model() -> String {
     let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = info
         .lines()

@@ -19,10 +19,10 @@ struct Phase(Option<(Message, Results)>);
 pub fn batch<W: Work>(work: Arc<W>) -> Offer<Batch> {
     let mut channel = Channel::open()?;
     if !channel.has_inline() {
-        return Err(Refusal::NotSupported("INLINE with RESULTS_PTR"));
+        return Err(Refusal::NotSupported("INLINE with RESULTS_PTR".to_owned()));
     }
     if work.is_chain() && !has_chains(&channel.features) {
-        return Err(Refusal::NotSupported("chains"));
+        return Err(Refusal::NotSupported("chains".to_owned()));
     }
     let phase = |phase| -> Result<Phase> {
         if work.is_preparation(phase) {

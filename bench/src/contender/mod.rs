@@ -8,7 +8,7 @@ use anyhow::{ensure, Result};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
-use crate::{clock::Unit, work::Work};
+use crate::{clock::Unit, netlink::Rejected, work::Work};
 
 mod aio;
 mod inline;
@@ -73,7 +73,7 @@ impl Contender {
         }?;
         // The calls must have been made, and rightly.
         work.clear();
-        batch()?;
+        batch().map_err(Refusal::of_first_batch)?;
         work.verify()?;
         Ok(Job {
             operations: work.operations(),
@@ -116,9 +116,21 @@ pub enum Refusal {
     /// This way has no such operation.
     NotPossible(&'static str),
     /// The module that is loaded does not do it.
-    NotSupported(&'static str),
+    NotSupported(String),
     /// Something went wrong.
     Failed(anyhow::Error),
+}
+
+impl Refusal {
+    /// Why the first batch failed: FEATURES_GET does not tell apart what works INLINE and what works
+    /// on workers.
+    fn of_first_batch(error: anyhow::Error) -> Self {
+        match error.downcast::<Rejected>() {
+            Ok(rejected) if rejected.errno == libc::EOPNOTSUPP => Self::NotSupported(rejected.text),
+            Ok(rejected) => Self::Failed(rejected.into()),
+            Err(error) => Self::Failed(error),
+        }
+    }
 }
 
 impl<E: Into<anyhow::Error>> From<E> for Refusal {

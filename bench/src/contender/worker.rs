@@ -13,7 +13,7 @@ use crate::{netlink::Channel, work::Work};
 pub fn batch<W: Work>(work: Arc<W>) -> Offer<Batch> {
     let mut channel = Channel::open()?;
     if work.is_chain() && !has_chains(&channel.features) {
-        return Err(Refusal::NotSupported("chains"));
+        return Err(Refusal::NotSupported("chains".to_owned()));
     }
     let mut phases: Vec<_> = (0..work.phases())
         .map(|phase| {

@@ -115,3 +115,33 @@ pub fn names_in(bytes: &[u8]) -> impl Iterator<Item = (usize, &[u8])> {
         Some(found)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(name: &str) -> Vec<u8> {
+        let len = (19 + name.len() + 1).next_multiple_of(8);
+        let mut record = vec![0; 16];
+        record.extend((len as u16).to_ne_bytes());
+        record.push(8);
+        record.extend(name.as_bytes());
+        record.resize(len, 0);
+        record
+    }
+
+    #[test]
+    fn names_are_found_with_their_offsets() {
+        let mut bytes = record(".");
+        let second = bytes.len();
+        bytes.extend(record("a longer name"));
+        bytes.resize(bytes.len() + 100, 0);
+        let found: Vec<_> = names_in(&bytes).collect();
+        assert_eq!(
+            found,
+            [(19, &b"."[..]), (second + 19, &b"a longer name"[..])]
+        );
+        assert_eq!(names_in(&[0; 64]).count(), 0);
+        assert_eq!(names_in(&[]).count(), 0);
+    }
+}

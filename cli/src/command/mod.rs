@@ -13,6 +13,7 @@ use crate::options::{
     Options, //
 };
 
+pub mod bench;
 pub mod call;
 pub mod cat;
 pub mod config;
@@ -30,6 +31,7 @@ pub fn run(options: &Options) -> Result<Status, Failure> {
         Command::List(list) => list::run(list, &Session::open()?, options.json),
         Command::Ps(ps) => ps::run(ps, &Session::open()?, options.json),
         Command::Config(config) => config::run(config, options.json),
+        Command::Bench(bench) => bench::run(bench, options.json),
         Command::Doctor => doctor::run(options.json),
     }
 }

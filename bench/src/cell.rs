@@ -26,6 +26,8 @@ use crate::{
 const PATIENCE: Duration = Duration::from_secs(120);
 /// Most repetitions of a round.
 const MOST_REPETITIONS: u64 = 20_000;
+/// All rounds of a contender together last at most so many times what one should.
+const LONG: u64 = 50;
 /// Most repetitions where something that does not count happens in between.
 const MOST_PARTS: u64 = 3;
 
@@ -54,6 +56,7 @@ pub struct Cell {
     operations: usize,
     in_parts: bool,
     repetitions: u64,
+    rounds_left: u64,
     per_operation: Vec<f64>,
     failed: Option<String>,
 }
@@ -73,6 +76,7 @@ impl Cell {
                 operations,
                 in_parts,
                 repetitions: 1,
+                rounds_left: u64::MAX,
                 per_operation: Vec::new(),
                 failed: None,
             })),
@@ -83,9 +87,15 @@ impl Cell {
         }
     }
 
-    /// Fills caches, makes workers, and finds out how long a repetition takes.
+    /// Fills caches, makes workers, and finds out how long a repetition takes. The job has been done
+    /// once already.
     pub fn warm_up(&mut self) {
-        self.take(2);
+        let Some(first) = self.take(1) else { return };
+        self.rounds_left = (self.unit.round() * LONG / first.max(1)).max(1);
+        if self.rounds_left == 1 {
+            // So long that a few instructions or a tick more do not show.
+            return;
+        }
         if let Some(took) = self.take(1) {
             let fit = self.unit.round() / took.max(1);
             let most = match self.in_parts {
@@ -96,8 +106,12 @@ impl Cell {
         }
     }
 
-    /// One round.
+    /// One round, unless the repetitions are so long that there were enough.
     pub fn round(&mut self) {
+        if self.rounds_left == 0 {
+            return;
+        }
+        self.rounds_left -= 1;
         if let Some(took) = self.take(self.repetitions) {
             let operations = self.operations as f64 * self.repetitions as f64;
             self.per_operation.push(took as f64 / operations);

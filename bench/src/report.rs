@@ -17,7 +17,8 @@ Numbers are the cost of one operation, of user and kernel mode together, with ev
 filling the submission ring (io_uring), making tasks (thread pool), looking at every result. nlcall's message is built once and \
 sent again and again, as a program may that repeats a batch; io_uring's entries are built once and copied into the ring, as they \
 must be. Nothing is subtracted. Each contender runs in a process of its own, so that one's threads do not slow down the others' \
-calls. The middle one of the rounds counts; in brackets, the ratio to plain calls. `-` means that this way has no such operation.";
+calls. The middle one of the rounds counts (of fewer rounds where one is \
+long); in brackets, the ratio to plain calls. `-` means that this way has no such operation.";
 
 /// The whole report.
 pub fn markdown(report: &Report) -> String {

@@ -44,10 +44,10 @@ impl Options {
     /// Rounds of each contender.
     pub fn rounds(&self, unit: Unit) -> usize {
         match (unit, self.quick) {
-            (Unit::Instructions, false) => 5,
-            (Unit::Instructions, true) => 3,
-            (Unit::Nanoseconds, false) => 11,
-            (Unit::Nanoseconds, true) => 5,
+            (Unit::Instructions, false) => 3,
+            (Unit::Instructions, true) => 2,
+            (Unit::Nanoseconds, false) => 9,
+            (Unit::Nanoseconds, true) => 3,
         }
     }
 }

@@ -100,7 +100,6 @@ struct Guest {
 impl Arguments {
     fn is_whole(&self) -> bool {
         self.mode == Mode::Both
-            && !self.quick
             && self.only.is_none()
             && self.contenders.is_none()
             && self.batches.is_none()

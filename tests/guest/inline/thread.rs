@@ -31,10 +31,12 @@ pub const TESTS: &[Test] = tests![
     an_inline_fork_makes_a_child,
     an_inline_execve_replaces_the_program,
     an_inline_execve_that_fails_is_an_error,
+    an_inline_execve_leaves_shared_signal_handlers_alone,
     an_inline_exit_group_ends_the_process,
     an_inline_exit_ends_the_thread,
     inline_setuid_holds_for_the_calls_behind_it,
     inline_calls_change_the_state_of_their_thread,
+    a_process_may_be_killed_within_an_inline_call,
 ];
 
 /// `write(pipe, text)`, of one byte.
@@ -141,6 +143,36 @@ fn an_inline_execve_that_fails_is_an_error() {
         [-i64::from(libc::ENOENT), std::process::id().into()]
     );
     session::assert_all_accounted_for(&session);
+}
+
+/// The handlers may be shared beyond the process, by clone(2): an execve gives the process its own
+/// while the kernel may be about to look at the shared ones.
+fn an_inline_execve_leaves_shared_signal_handlers_alone() {
+    extern "C" fn child(_: *mut libc::c_void) -> i32 {
+        let session = Session::open().expect("a session");
+        submit(&session, [execve("/bin/sh", "exit 7")]);
+        // Nothing of the parent's memory is given back.
+        std::mem::forget(session);
+        1
+    }
+
+    for _ in 0..10 {
+        let stack = Memory::pages(64);
+        let top = (stack.address() as usize + stack.len()) as *mut libc::c_void;
+        // With CLONE_VFORK, as the child uses this thread's memory: until it has its own program.
+        let flags = libc::CLONE_VM | libc::CLONE_SIGHAND | libc::CLONE_VFORK | libc::SIGCHLD;
+        // SAFETY: the stack is the child's alone, and this thread waits as for vfork.
+        let pid = unsafe { libc::clone(child, top, flags, std::ptr::null_mut()) };
+        let pid = Pid::from_raw(pid);
+        let status = waitpid(pid, None).expect("it is a child of this process");
+        assert_eq!(status, WaitStatus::Exited(pid, 7));
+    }
+    // This process still gets its signals.
+    let mut mask = SigSet::empty();
+    mask.add(Signal::SIGUSR1);
+    mask.thread_block().expect("blocking a signal");
+    nix::sys::signal::raise(Signal::SIGUSR1).expect("a signal to itself");
+    assert_eq!(mask.wait().expect("the signal"), Signal::SIGUSR1);
 }
 
 fn an_inline_exit_group_ends_the_process() {
@@ -265,4 +297,27 @@ fn inline_calls_change_the_state_of_their_thread() {
     assert_eq!(session::inline_values(&session, [disable]), [0]);
     let outcomes = session::run_inline(&session, [calls::getpid()]);
     assert_eq!(outcomes[0].outcome, Outcome::Ran);
+}
+
+fn a_process_may_be_killed_within_an_inline_call() {
+    for with_worker in [false, true] {
+        let pipe = Pipe::new();
+        let mut child = Child::fork(|channel| {
+            let session = Session::open().expect("a session");
+            if with_worker {
+                session::submit(&session, 0, [pipe.read_call()]);
+            }
+            channel.put(0);
+            submit(
+                &session,
+                [mark(&pipe, ""), pipe.read_call(), mark(&pipe, "b")],
+            );
+        });
+        child.channel().get();
+        patience::until("the child is blocked", || {
+            threads::own(child.pid()).iter().all(|it| it.state == 'S')
+        });
+        child.kill();
+        assert_eq!(pipe.take(), b"", "nothing is made after the end");
+    }
 }

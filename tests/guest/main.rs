@@ -14,6 +14,7 @@
 
 mod bad_input;
 mod classic;
+mod command;
 mod harness;
 mod inline;
 mod lifecycle;
@@ -40,6 +41,7 @@ fn main() -> ExitCode {
         ("limits", limits::TESTS),
         ("bad_input", bad_input::TESTS),
         ("classic", &[classic::TESTS]),
+        ("command", &[command::TESTS]),
         ("random_death", &[random_death::TESTS]),
     ];
     let tests: Vec<Test> = tests

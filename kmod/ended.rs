@@ -23,9 +23,9 @@ pub struct Ending {
 
 impl Ending {
     /// Never started, for the reason that `errno` (positive) names.
-    pub fn not_started(errno: i32) -> Self {
+    pub const fn not_started(errno: i32) -> Self {
         Self {
-            ret: -i64::from(errno),
+            ret: -(errno as i64),
             outcome: Outcome::NotStarted,
             restart: Restart::None,
         }

@@ -14,17 +14,17 @@ use core::{
 use crate::{
     ended::Ending,
     parse::{
-        arg_kind,
+        outputs,
         Attrs, //
     },
     wire::{
         flag,
         submit,
-        ArgKind,
         Call,
         CallResult,
         Outcome,
-        Restart, //
+        Restart,
+        ARG_KIND_BITS, //
     },
 };
 
@@ -48,9 +48,12 @@ pub struct Walk {
     size: NonZeroUsize,
     /// The next attribute.
     attr: usize,
-    /// The next entry, and where the entries of its attribute end.
+    /// The next entry, and where the entries of its attribute begin and end.
     entry: usize,
+    begin: usize,
     end: usize,
+    /// Index in the message of the first entry of that attribute.
+    first: usize,
 }
 
 impl Walk {
@@ -60,7 +63,9 @@ impl Walk {
             size,
             attr: 0,
             entry: 0,
+            begin: 0,
             end: 0,
+            first: 0,
         }
     }
 
@@ -71,7 +76,7 @@ impl Walk {
             return None;
         }
         let at = self.entry;
-        self.entry += self.size.get();
+        self.entry = at.wrapping_add(self.size.get());
         Some(at)
     }
 
@@ -101,24 +106,36 @@ impl Walk {
         let found = rest.find(|attr| attr.kind == submit::CALLS && !attr.payload.is_empty());
         self.attr = rest.position();
         let Some(attr) = found else { return false };
+        self.first += (self.end - self.begin) / self.size;
         self.entry = attr.payload_at();
+        self.begin = self.entry;
         self.end = self.entry + attr.payload.len();
         true
     }
 
-    /// Where the entry of this index is.
-    pub fn nth(mut self, attrs: &[u8], mut index: usize) -> Option<usize> {
-        self.attr = 0;
-        loop {
-            if !self.next_attr(attrs) {
-                return None;
+    /// Where the entry of this index in the message is.
+    #[inline]
+    pub fn nth(&self, attrs: &[u8], index: usize) -> Option<usize> {
+        // An earlier call of a chain lies in the same attribute, most often.
+        if let Some(back) = index.checked_sub(self.first) {
+            let at = back.checked_mul(self.size.get())?.checked_add(self.begin)?;
+            if at < self.end {
+                return Some(at);
             }
-            let count = (self.end - self.entry) / self.size;
-            if index < count {
-                return Some(self.entry + index * self.size.get());
-            }
-            index -= count;
         }
+        self.nth_anywhere(attrs, index)
+    }
+
+    #[cold]
+    fn nth_anywhere(&self, attrs: &[u8], index: usize) -> Option<usize> {
+        let mut walk = Self::new(self.size);
+        while walk.next_attr(attrs) {
+            let at = (index - walk.first) * self.size.get() + walk.begin;
+            if at < walk.end {
+                return Some(at);
+            }
+        }
+        None
     }
 }
 
@@ -231,18 +248,23 @@ impl<'a> Entry<'a> {
         self.0[offset_of!(Call, args)..].as_ptr().cast()
     }
 
-    /// Puts the values of the arguments in their place.
-    pub fn set_args(&mut self, args: &[u64; 6]) {
-        for (index, arg) in args.iter().enumerate() {
-            self.put(offset_of!(Call, args) + 8 * index, &arg.to_ne_bytes());
-        }
+    /// Puts the value of an argument in its place.
+    #[inline]
+    pub fn set_arg(&mut self, index: usize, value: u64) {
+        self.put(
+            offset_of!(Call, args) + 8 * (index % 6),
+            &value.to_ne_bytes(),
+        );
     }
 
     /// Where the call's output is.
+    #[inline]
     pub fn output(&self) -> Option<u64> {
-        (0..6)
-            .find(|index| arg_kind(self.arg_kinds(), *index) == ArgKind::OutPtr as u32)
-            .map(|index| self.arg(index))
+        let outputs = outputs(self.arg_kinds());
+        if outputs == 0 {
+            return None;
+        }
+        Some(self.arg((outputs.trailing_zeros() / ARG_KIND_BITS) as usize))
     }
 
     /// Notes how the call ended.
@@ -305,13 +327,16 @@ impl Sequence {
         self.stop.get_or_insert(ending);
     }
 
-    /// How the next call ends without being executed; `None`: it is to be executed.
+    /// Whether the next call is to be executed.
     #[inline]
-    pub fn instead(&self) -> Option<Ending> {
-        if self.stop.is_none() && !self.is_broken {
-            return None;
-        }
-        self.stop.or(Some(Ending::canceled()))
+    pub fn goes_on(&self) -> bool {
+        self.stop.is_none() && !self.is_broken
+    }
+
+    /// How the next call ends without being executed, where it is not to be.
+    #[cold]
+    pub fn instead(&self) -> Ending {
+        self.stop.unwrap_or(Ending::canceled())
     }
 
     /// A call with these flags ended, successfully or not.
@@ -336,7 +361,7 @@ mod tests {
     use zerocopy::IntoBytes;
 
     use super::*;
-    use crate::wire::ARG_KIND_BITS;
+    use crate::wire::ArgKind;
 
     fn attr(kind: u16, payload: &[u8]) -> Vec<u8> {
         let mut bytes = ((4 + payload.len()) as u16).to_ne_bytes().to_vec();
@@ -401,6 +426,23 @@ mod tests {
             }
             assert_eq!(walk.nth(&bytes, 6), None);
         }
+    }
+
+    #[test]
+    fn an_earlier_entry_is_found_from_anywhere() {
+        let bytes = message(CALL, &[3, 1, 2]);
+        let places: Vec<usize> = {
+            let mut walk = walk(CALL);
+            std::iter::from_fn(|| walk.next(&bytes)).collect()
+        };
+        let mut walk = walk(CALL);
+        for now in 0..6 {
+            walk.next(&bytes);
+            for (index, place) in places.iter().enumerate().take(now + 1) {
+                assert_eq!(walk.nth(&bytes, index), Some(*place), "{index} from {now}");
+            }
+        }
+        assert_eq!(walk.nth(&bytes, usize::MAX), None);
     }
 
     #[test]
@@ -489,7 +531,7 @@ mod tests {
         for case in cases {
             let mut sequence = Sequence::default();
             for (flags, succeeds, executed) in *case {
-                assert_eq!(sequence.instead().is_none(), *executed, "{case:?}");
+                assert_eq!(sequence.goes_on(), *executed, "{case:?}");
                 sequence.ended(*flags, *succeeds && *executed);
             }
         }
@@ -501,8 +543,14 @@ mod tests {
         sequence.ended(flag::LINK, false);
         sequence.stop(Ending::not_started(4));
         sequence.stop(Ending::not_started(3));
-        assert_eq!(sequence.instead(), Some(Ending::not_started(4)));
+        assert_eq!(
+            (sequence.goes_on(), sequence.instead()),
+            (false, Ending::not_started(4))
+        );
         sequence.ended(0, false);
-        assert_eq!(sequence.instead(), Some(Ending::not_started(4)));
+        assert_eq!(
+            (sequence.goes_on(), sequence.instead()),
+            (false, Ending::not_started(4))
+        );
     }
 }

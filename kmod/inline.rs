@@ -28,7 +28,7 @@ use crate::{
         Walk, //
     },
     parse::{
-        arg_kind,
+        references,
         Load, //
     },
     reject::errno,
@@ -44,9 +44,9 @@ use crate::{
     users::InlineBytes,
     wire::{
         flag,
-        ArgKind,
         CallResult,
-        ResultsHeader, //
+        ResultsHeader,
+        ARG_KIND_BITS, //
     },
     worker::RESTART_SYSCALL,
 };
@@ -56,6 +56,9 @@ const EXECVE: u32 = 59;
 const EXECVEAT: u32 = 322;
 const EXIT: u32 = 60;
 const EXIT_GROUP: u32 = 231;
+
+/// Flags for which it matters whether the call succeeded.
+const MINDS_SUCCESS: u32 = flag::LINK | flag::HARDLINK | flag::SKIP_SUCCESS;
 
 /// The attributes of a message, kept beyond its handler.
 ///
@@ -191,22 +194,23 @@ impl<'a> Run<'a> {
     /// Takes note of what the last call left behind.
     #[inline]
     fn note(&mut self, state: usize) {
-        self.state |= state;
-        if state & (called::SIGNAL | called::SECCOMP) != 0 {
-            self.note_stop(state);
-        }
-        if !self.session.is_open() {
-            self.sequence.stop(Ending::not_started(errno::ESRCH));
+        if state != 0 || !self.session.is_open() {
+            self.look_at(state);
         }
     }
 
     #[cold]
-    fn note_stop(&mut self, state: usize) {
+    fn look_at(&mut self, state: usize) {
+        self.state |= state;
         let errno = if state & called::SIGNAL != 0 {
             errno::EINTR
-        } else {
+        } else if state & called::SECCOMP != 0 {
             // Filters are asked before a message is accepted; this one came later.
             errno::EPERM
+        } else if !self.session.is_open() {
+            errno::ESRCH
+        } else {
+            return;
         };
         self.sequence.stop(Ending::not_started(errno));
     }
@@ -233,20 +237,20 @@ impl Batch {
 
     /// Executes the calls, or says of each why not. `mark` is the thread's.
     pub(crate) fn run(&mut self, run: &mut Run<'_>, mark: &mut Mark) -> Tally {
-        if run.sequence.instead().is_none() && !sender::has(&self.credentials) {
+        if run.sequence.goes_on() && !sender::has(&self.credentials) {
             run.sequence.stop(Ending::not_started(errno::EPERM));
         }
         let marked = mark.set();
         run.note(marked.state());
-        let program = sender::program();
+        let attrs = self.message.attrs();
         let mut results = Results::open(self.results);
         let mut tally = Tally::default();
         let mut first_due = None;
         let mut walk = self.walk;
         loop {
             let mut made = None;
-            if self.plain && results.left > 0 && run.sequence.instead().is_none() {
-                let Some(row) = walk.row(self.message.attrs(), results.left as usize) else {
+            if self.plain && results.left > 0 && run.sequence.goes_on() {
+                let Some(row) = walk.row(attrs, results.left as usize) else {
                     break;
                 };
                 let count = row.count();
@@ -262,49 +266,24 @@ impl Batch {
                 walk.back(count - done as usize);
                 made = Some(last);
             }
-            let before = walk;
-            let Some(at) = walk.next(self.message.attrs()) else {
+            let Some(at) = walk.next(attrs) else {
                 break;
             };
-            let Some(mut entry) = Entry::at(self.message.attrs(), at) else {
+            let Some(entry) = Entry::at(attrs, at) else {
                 break;
             };
             let flags = entry.flags();
             if flags & flag::INLINE == 0 {
                 continue;
             }
-            let ending = match (run.sequence.instead(), made) {
-                (_, Some(made)) => {
-                    tally.executed += 1;
-                    run.carry_on(made, entry.nr(), &entry.args(), 0)
-                }
-                (Some(ending), None) => ending,
-                (None, None) => {
-                    tally.executed += 1;
-                    let nr = entry.nr();
-                    if (entry.arg_kinds(), entry.timeout_ns()) == (0, 0) && !is_special(nr) {
-                        let done = shim::call(nr, entry.args_in_place());
-                        match plain(done.ret) {
-                            Some(ending) => {
-                                run.note(done.state);
-                                ending
-                            }
-                            None => run.carry_on(done, nr, &entry.args(), 0),
-                        }
-                    } else {
-                        let ending = self.special(run, walk, at);
-                        if sender::program() != program {
-                            // Another program's memory.
-                            results.close();
-                            run.sequence.stop(Ending::not_started(errno::ESRCH));
-                        }
-                        match Entry::at(self.message.attrs(), at) {
-                            Some(again) => entry = again,
-                            None => break,
-                        }
-                        ending
-                    }
-                }
+            let ending = if made.is_some() || run.sequence.goes_on() {
+                tally.executed += 1;
+                run.execute(attrs, &walk, at, made, &mut results)
+            } else {
+                run.sequence.instead()
+            };
+            let Some(mut entry) = Entry::at(attrs, at) else {
+                break;
             };
             let succeeded = flags & MINDS_SUCCESS == 0
                 || ended::succeeded(&ending, entry.nr(), |index| entry.arg(index));
@@ -320,7 +299,11 @@ impl Batch {
                 tally.written += 1;
             } else {
                 entry.record(ending);
-                first_due.get_or_insert(before);
+                first_due.get_or_insert_with(|| {
+                    let mut before = walk;
+                    before.back(1);
+                    before
+                });
                 tally.due += 1;
             }
         }
@@ -330,67 +313,6 @@ impl Batch {
         }
         self.due = tally.due;
         tally
-    }
-
-    /// Executes the call at this place, which has a time limit or arguments from earlier calls,
-    /// or acts on the thread as a whole.
-    #[cold]
-    fn special(&mut self, run: &mut Run<'_>, walk: Walk, at: usize) -> Ending {
-        let not_started = Ending::not_started;
-        let Some(entry) = Entry::at(self.message.attrs(), at) else {
-            return not_started(errno::EINVAL);
-        };
-        let (nr, kinds, timeout_ns) = (entry.nr(), entry.arg_kinds(), entry.timeout_ns());
-        let mut args = entry.args();
-        for (index, arg) in args.iter_mut().enumerate() {
-            let found = match arg_kind(kinds, index) {
-                RESULT => self.earlier(walk, *arg).map(|entry| entry.ret() as u64),
-                LOAD => self.load(walk, *arg),
-                _ => Some(*arg),
-            };
-            match found {
-                Some(found) => *arg = found,
-                None => return not_started(errno::EFAULT),
-            }
-        }
-        if let Some(mut entry) = Entry::at(self.message.attrs(), at) {
-            entry.set_args(&args);
-        }
-        match nr {
-            EXIT | EXIT_GROUP if !run.may_exit => return not_started(errno::EAGAIN),
-            EXIT | EXIT_GROUP => {
-                // It never returns: its completion says that it is about to be made.
-                run.farewell = Some(Farewell { nr, args });
-                run.sequence.stop(not_started(errno::ESRCH));
-                return Ending::ran(0);
-            }
-            EXECVE | EXECVEAT if run.in_get_signal => return not_started(errno::EAGAIN),
-            _ => {}
-        }
-        let deadline = match timeout_ns {
-            0 => 0,
-            limit => sender::now_ns().saturating_add(limit).min(i64::MAX as u64) as i64,
-        };
-        let done = shim::call_until(nr, args.as_ptr(), deadline);
-        run.carry_on(done, nr, &args, deadline)
-    }
-
-    /// The entry of this index in the batch.
-    fn earlier(&mut self, walk: Walk, index: u64) -> Option<Entry<'_>> {
-        let attrs = self.message.attrs();
-        let at = walk.nth(attrs, usize::try_from(index).ok()?)?;
-        Entry::at(attrs, at)
-    }
-
-    /// The field of an earlier call's output.
-    fn load(&mut self, walk: Walk, arg: u64) -> Option<u64> {
-        let from = Load::of(arg);
-        let output = self.earlier(walk, from.call as u64)?.output()?;
-        let mut field = [0; 8];
-        let at = output.checked_add(u64::from(from.offset))?;
-        let into = field.get_mut(..from.width as usize)?;
-        // The rest stays zero: on x86-64 what comes first is the lower half.
-        shim::read_user(at, into).then_some(u64::from_ne_bytes(field))
     }
 
     /// Takes up to `most` completions for delivery, and shows each to `put`.
@@ -425,12 +347,6 @@ impl Batch {
     }
 }
 
-/// Flags for which it matters whether the call succeeded.
-const MINDS_SUCCESS: u32 = flag::LINK | flag::HARDLINK | flag::SKIP_SUCCESS;
-
-const RESULT: u32 = ArgKind::Result as u32;
-const LOAD: u32 = ArgKind::Load as u32;
-
 /// Whether a call needs care of its own.
 #[inline]
 fn is_special(nr: u32) -> bool {
@@ -446,7 +362,108 @@ fn plain(ret: i64) -> Option<Ending> {
     Some(Ending::ran(ret))
 }
 
+/// The value that an argument takes from an earlier call of the chain.
+#[inline]
+fn referred(attrs: &mut [u8], walk: &Walk, is_load: bool, arg: u64) -> Option<u64> {
+    if !is_load {
+        let at = walk.nth(attrs, usize::try_from(arg).ok()?)?;
+        return Some(Entry::at(attrs, at)?.ret() as u64);
+    }
+    let from = Load::of(arg);
+    let at = walk.nth(attrs, from.call)?;
+    let output = Entry::at(attrs, at)?.output()?;
+    let mut field = [0; 8];
+    let into = field.get_mut(..from.width as usize)?;
+    // The rest stays zero: on x86-64 what comes first is the lower half.
+    let is_read = shim::read_user(output.checked_add(u64::from(from.offset))?, into);
+    is_read.then_some(u64::from_ne_bytes(field))
+}
+
 impl Run<'_> {
+    /// Executes the entry at this place. `made`: it was called already, and this came back.
+    #[inline]
+    fn execute(
+        &mut self,
+        attrs: &mut [u8],
+        walk: &Walk,
+        at: usize,
+        made: Option<shim::Called>,
+        results: &mut Results,
+    ) -> Ending {
+        const NO_ENTRY: Ending = Ending::not_started(errno::EINVAL);
+        let Some(entry) = Entry::at(attrs, at) else {
+            return NO_ENTRY;
+        };
+        let (nr, kinds, timeout_ns) = (entry.nr(), entry.arg_kinds(), entry.timeout_ns());
+        let mut references = references(kinds);
+        while references != 0 {
+            let lowest = references.trailing_zeros();
+            references &= references - 1;
+            let index = (lowest / ARG_KIND_BITS) as usize;
+            let Some(arg) = Entry::at(attrs, at).map(|entry| entry.arg(index)) else {
+                return NO_ENTRY;
+            };
+            let is_load = kinds >> lowest & 1 == 0;
+            let Some(value) = referred(attrs, walk, is_load, arg) else {
+                return Ending::not_started(errno::EFAULT);
+            };
+            if let Some(mut entry) = Entry::at(attrs, at) {
+                entry.set_arg(index, value);
+            }
+        }
+        let Some(entry) = Entry::at(attrs, at) else {
+            return NO_ENTRY;
+        };
+        if timeout_ns != 0 || is_special(nr) {
+            return self.special(nr, &entry.args(), timeout_ns, results);
+        }
+        let done = made.unwrap_or_else(|| shim::call(nr, entry.args_in_place()));
+        match plain(done.ret) {
+            Some(ending) => {
+                self.note(done.state);
+                ending
+            }
+            None => self.carry_on(done, nr, &entry.args(), 0),
+        }
+    }
+
+    /// Executes a call that has a time limit, or acts on the thread as a whole.
+    #[cold]
+    fn special(
+        &mut self,
+        nr: u32,
+        args: &[u64; 6],
+        timeout_ns: u64,
+        results: &mut Results,
+    ) -> Ending {
+        match nr {
+            EXIT | EXIT_GROUP if !self.may_exit => return Ending::not_started(errno::EAGAIN),
+            EXIT | EXIT_GROUP => {
+                // It never returns: its completion says that it is about to be made.
+                self.farewell = Some(Farewell { nr, args: *args });
+                self.sequence.stop(Ending::not_started(errno::ESRCH));
+                return Ending::ran(0);
+            }
+            EXECVE | EXECVEAT if self.in_get_signal => {
+                return Ending::not_started(errno::EAGAIN);
+            }
+            _ => {}
+        }
+        let deadline = match timeout_ns {
+            0 => 0,
+            limit => sender::now_ns().saturating_add(limit).min(i64::MAX as u64) as i64,
+        };
+        let program = sender::program();
+        let done = shim::call_until(nr, args.as_ptr(), deadline);
+        let ending = self.carry_on(done, nr, args, deadline);
+        if sender::program() != program {
+            // Another program's memory.
+            results.close();
+            self.sequence.stop(Ending::not_started(errno::ESRCH));
+        }
+        ending
+    }
+
     /// What follows from a call's return: where something other than a signal interrupted it, it
     /// is made again.
     #[cold]

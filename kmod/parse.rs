@@ -88,6 +88,48 @@ pub const fn arg_kind(arg_kinds: u32, arg: usize) -> u32 {
     arg_kinds >> (arg as u32 * ARG_KIND_BITS) & ((1 << ARG_KIND_BITS) - 1)
 }
 
+/// The lowest bit of each kind in `arg_kinds`.
+const LOWEST: u32 = 0x11_1111;
+
+/// The kinds that chains are made of, as in [`Features::kinds`].
+const CHAIN_KINDS: u32 = 1 << ArgKind::Value as u32
+    | 1 << ArgKind::Result as u32
+    | 1 << ArgKind::Load as u32
+    | 1 << ArgKind::OutPtr as u32;
+
+const _: () = {
+    // What the next three functions know.
+    assert!(ARG_KIND_BITS == 4);
+    assert!(ArgKind::Value as u32 == 0b000);
+    assert!(ArgKind::Result as u32 == 0b011);
+    assert!(ArgKind::Load as u32 == 0b100);
+    assert!(ArgKind::OutPtr as u32 == 0b101);
+};
+
+/// The arguments that take their value from an earlier call: a bit each, the lowest of its kind.
+/// Every kind is one of a chain.
+#[inline]
+pub const fn references(arg_kinds: u32) -> u32 {
+    (arg_kinds >> 1 | arg_kinds >> 2 & !arg_kinds) & LOWEST
+}
+
+/// The arguments that are an output, likewise.
+#[inline]
+pub const fn outputs(arg_kinds: u32) -> u32 {
+    arg_kinds >> 2 & arg_kinds & LOWEST
+}
+
+/// The bits of those kinds that chains are made of.
+#[inline]
+const fn of_chains(arg_kinds: u32) -> u32 {
+    let (bit0, bit1, bit2) = (arg_kinds, arg_kinds >> 1, arg_kinds >> 2);
+    let result = bit0 & bit1 & !bit2;
+    let load_or_output = bit2 & !bit1;
+    let is_one = (result | load_or_output) & !(arg_kinds >> 3) & LOWEST;
+    // All three bits of each.
+    is_one * 0b111
+}
+
 /// A LOAD argument, taken apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Load {
@@ -541,12 +583,74 @@ impl Check {
         let inline = flags & self.features.flags & flag::INLINE;
         let rare =
             u64::from(flags ^ inline) | word(known, KINDS_AND_RESERVED) | word(known, TIMEOUT);
-        if rare != 0 || self.joined || !policy::is_plain(nr) || !beyond.is_empty() {
+        let is_plain = policy::is_plain(nr) && beyond.is_empty();
+        if (rare != 0 || self.joined || !is_plain) && !(is_plain && self.continues(at, known)) {
             self.look_closer(at, known, beyond)?;
         }
         self.inline += usize::from(inline != 0);
         self.count += 1;
         Ok(())
+    }
+
+    /// Whether this entry is one of a chain in good order: links and references, and nothing else
+    /// but number and arguments. `false`: it needs a closer look.
+    #[inline]
+    fn continues(&mut self, at: usize, entry: &Entry) -> bool {
+        const FLAGS: u32 = flag::INLINE | LINKS | flag::SKIP_SUCCESS;
+        let flags = (word(entry, NR_AND_FLAGS) >> 32) as u32;
+        let kinds_and_reserved = word(entry, KINDS_AND_RESERVED);
+        let kinds = kinds_and_reserved as u32;
+        let inline = flags & flag::INLINE != 0;
+        let features = if inline {
+            self.features
+        } else {
+            self.by_workers
+        };
+        let is_other = flags & !(FLAGS & features.flags) != 0
+            || kinds_and_reserved >> 32 != 0
+            || word(entry, TIMEOUT) != 0
+            || self.joined && inline != self.chain_inline
+            || features.kinds & CHAIN_KINDS != CHAIN_KINDS
+            || kinds & !of_chains(kinds) != 0;
+        if is_other {
+            return false;
+        }
+        let index = self.count;
+        let chain = if self.joined { self.chain } else { index };
+        let outputs = outputs(kinds);
+        let mut references = references(kinds);
+        while references != 0 {
+            let lowest = references.trailing_zeros();
+            references &= references - 1;
+            let place = core::mem::offset_of!(Call, args) + (lowest / ARG_KIND_BITS) as usize * 8;
+            let arg = word(entry, place);
+            let is_load = kinds >> lowest & 1 == 0;
+            let load = Load::of(arg);
+            let earlier = if is_load { load.call as u64 } else { arg };
+            if earlier < chain as u64 || earlier >= index as u64 {
+                return false;
+            }
+            let earlier = earlier as usize;
+            if index - earlier > REACH {
+                return false;
+            }
+            let has_output = self.outputs[earlier % REACH / 64] >> (earlier % 64) & 1 != 0;
+            if is_load && !(has_output && matches!(load.width, 1 | 2 | 4 | 8)) {
+                return false;
+            }
+        }
+        if outputs & outputs.wrapping_sub(1) != 0 {
+            return false;
+        }
+        self.at = at;
+        self.plain = false;
+        self.chain = chain;
+        self.chain_inline = inline;
+        self.joined = flags & LINKS != 0;
+        if self.joined {
+            self.set_output(index, outputs != 0);
+        }
+        true
     }
 
     /// After the last entry: how many there were, and how many of them INLINE.
@@ -1033,6 +1137,25 @@ mod tests {
         let mut bytes = message(CALL, &[getpid(1)]);
         bytes.extend(attr(submit::TARGET_PIDFD, &[8; 4]));
         assert_eq!(rejected(&bytes).errno, errno::EOPNOTSUPP);
+    }
+
+    #[test]
+    fn kinds_of_chains_are_told_from_others() {
+        for kind in 0..16_u32 {
+            for arg in 0..6 {
+                let shift = arg * ARG_KIND_BITS;
+                let others = 0x54_3053 & !(0xf << shift);
+                let kinds = kind << shift | others;
+                let is_one = CHAIN_KINDS >> kind & 1 != 0;
+                assert_eq!(kinds & !of_chains(kinds) == 0, is_one, "{kind} {arg}");
+                if is_one {
+                    let refers = matches!(kind, 3 | 4);
+                    assert_eq!(references(kinds) >> shift & 1 != 0, refers, "{kind} {arg}");
+                    assert_eq!(outputs(kinds) >> shift & 1 != 0, kind == 5, "{kind} {arg}");
+                }
+            }
+        }
+        assert_ne!(1 << 24 & !of_chains(1 << 24), 0);
     }
 
     #[test]

@@ -18,6 +18,9 @@ const STATES: &[&str] = &[
     "Interrupted",
     "Done",
     "Delivered",
+    "Inline accepted",
+    "Inline running",
+    "Inline due",
 ];
 
 const EVENTS: &[&str] = &[

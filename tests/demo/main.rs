@@ -69,6 +69,10 @@ const STEPS: &[Step] = &[
         run: steps::files::run,
     },
     Step {
+        title: "A receiver that never reads",
+        run: steps::backpressure::run,
+    },
+    Step {
         title: "A call that may not run on a worker",
         run: steps::refusals::refused,
     },

@@ -2,6 +2,7 @@
 
 //! The steps of the tour.
 
+pub mod backpressure;
 pub mod cat;
 pub mod classic;
 pub mod crowd;

@@ -95,3 +95,50 @@ pub fn draw(run: &Run, to: &Path) -> Result<()> {
     root.present()?;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        clock::Unit,
+        result::{Conditions, Row, Value},
+    };
+
+    #[test]
+    fn a_chart_shows_every_operation_and_contender() {
+        let mut rows = Vec::new();
+        for &(operation, batch) in SHOWN {
+            for (number, contender) in Contender::ALL.into_iter().enumerate() {
+                rows.push(Row {
+                    operation,
+                    batch,
+                    contender,
+                    value: Value::of(vec![[100.0, 60.0, 150.0, 120.0, 900.0, 200.0][number]]),
+                });
+            }
+        }
+        let run = Run {
+            unit: Unit::Instructions,
+            conditions: Conditions {
+                kernel: String::new(),
+                cpus: 1,
+                processor: String::new(),
+                accelerator: String::new(),
+                file_system: String::new(),
+                module: None,
+                rounds: 1,
+            },
+            rows,
+        };
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("chart.svg");
+        draw(&run, &path).expect("a chart");
+        let svg = std::fs::read_to_string(&path).expect("a file");
+        for (operation, _) in SHOWN {
+            assert!(svg.contains(&operation.name()), "{}", operation.name());
+        }
+        for (contender, _) in CONTENDERS {
+            assert!(svg.contains(contender.title()), "{contender}");
+        }
+    }
+}

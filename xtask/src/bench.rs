@@ -180,9 +180,10 @@ pub fn run(sandbox: &Sandbox, arguments: &Arguments) -> Result<u8> {
             println!("{}", report::target_table(&target::targets(&found)));
         }
         runs.push(found);
-    }
-    if arguments.is_whole() {
-        write(&describe(sandbox, runs)?)?;
+        // After each guest, so that what was found is not lost with a later one.
+        if arguments.is_whole() {
+            write(&describe(sandbox, runs.clone())?)?;
+        }
     }
     Ok(0)
 }

@@ -2,9 +2,10 @@
 
 //! What is limited, how limits are set, and what the counters say.
 
+mod room;
 mod settings;
 mod users;
 
 use crate::harness::Test;
 
-pub const TESTS: &[&[Test]] = &[settings::TESTS, users::TESTS];
+pub const TESTS: &[&[Test]] = &[room::TESTS, settings::TESTS, users::TESTS];

@@ -177,6 +177,13 @@ impl<'a> Entry<'a> {
         Some(Self(attrs.get_mut(at..)?.first_chunk_mut()?))
     }
 
+    /// The same, and what lies before it.
+    #[inline]
+    pub fn and_before(attrs: &'a mut [u8], at: usize) -> Option<(&'a [u8], Self)> {
+        let (before, rest) = attrs.split_at_mut_checked(at)?;
+        Some((before, Self(rest.first_chunk_mut()?)))
+    }
+
     #[inline]
     fn u32(&self, at: usize) -> u32 {
         u32::from_ne_bytes([self.0[at], self.0[at + 1], self.0[at + 2], self.0[at + 3]])
@@ -257,16 +264,6 @@ impl<'a> Entry<'a> {
         );
     }
 
-    /// Where the call's output is.
-    #[inline]
-    pub fn output(&self) -> Option<u64> {
-        let outputs = outputs(self.arg_kinds());
-        if outputs == 0 {
-            return None;
-        }
-        Some(self.arg((outputs.trailing_zeros() / ARG_KIND_BITS) as usize))
-    }
-
     /// Notes how the call ended.
     #[inline]
     pub fn record(&mut self, ending: Ending) {
@@ -302,6 +299,42 @@ impl<'a> Entry<'a> {
             restart: (how >> 16) as u16,
             ..CallResult::default()
         }
+    }
+}
+
+/// An entry whose call is over, for a later call of its chain.
+pub struct Earlier<'a>(&'a [u8; CALL]);
+
+impl<'a> Earlier<'a> {
+    /// The entry at this place, as [`Walk`] gave it.
+    #[inline]
+    pub fn at(attrs: &'a [u8], at: usize) -> Option<Self> {
+        Some(Self(attrs.get(at..)?.first_chunk()?))
+    }
+
+    #[inline]
+    fn u64(&self, at: usize) -> u64 {
+        let mut bytes = [0; 8];
+        bytes.copy_from_slice(&self.0[at..at + 8]);
+        u64::from_ne_bytes(bytes)
+    }
+
+    /// What [`Entry::record`] noted as return value.
+    #[inline]
+    pub fn ret(&self) -> i64 {
+        self.u64(RET) as i64
+    }
+
+    /// Where the call's output is.
+    #[inline]
+    pub fn output(&self) -> Option<u64> {
+        // The kinds are its lower half.
+        let outputs = outputs(self.u64(offset_of!(Call, arg_kinds)) as u32);
+        if outputs == 0 {
+            return None;
+        }
+        let index = (outputs.trailing_zeros() / ARG_KIND_BITS) as usize % 6;
+        Some(self.u64(offset_of!(Call, args) + 8 * index))
     }
 }
 
@@ -491,12 +524,12 @@ mod tests {
     fn the_output_is_where_the_argument_says() {
         let mut with_output = call(1);
         with_output.arg_kinds = (ArgKind::OutPtr as u32) << (3 * ARG_KIND_BITS);
-        let mut bytes = attr(submit::CALLS, with_output.as_bytes());
+        let bytes = attr(submit::CALLS, with_output.as_bytes());
         let at = walk(CALL).next(&bytes).unwrap();
-        assert_eq!(Entry::at(&mut bytes, at).unwrap().output(), Some(13));
-        let mut bytes = message(CALL, &[1]);
+        assert_eq!(Earlier::at(&bytes, at).unwrap().output(), Some(13));
+        let bytes = message(CALL, &[1]);
         let at = walk(CALL).next(&bytes).unwrap();
-        assert_eq!(Entry::at(&mut bytes, at).unwrap().output(), None);
+        assert_eq!(Earlier::at(&bytes, at).unwrap().output(), None);
     }
 
     #[test]

@@ -23,6 +23,7 @@ use crate::{
     },
     entries::{
         how,
+        Earlier,
         Entry,
         Sequence,
         Walk, //
@@ -269,7 +270,7 @@ impl Batch {
             let Some(at) = walk.next(attrs) else {
                 break;
             };
-            let Some(entry) = Entry::at(attrs, at) else {
+            let Some((before, mut entry)) = Entry::and_before(attrs, at) else {
                 break;
             };
             let flags = entry.flags();
@@ -278,12 +279,9 @@ impl Batch {
             }
             let ending = if made.is_some() || run.sequence.goes_on() {
                 tally.executed += 1;
-                run.execute(attrs, &walk, at, made, &mut results)
+                run.execute(before, &mut entry, &walk, made, &mut results)
             } else {
                 run.sequence.instead()
-            };
-            let Some(mut entry) = Entry::at(attrs, at) else {
-                break;
             };
             let succeeded = flags & MINDS_SUCCESS == 0
                 || ended::succeeded(&ending, entry.nr(), |index| entry.arg(index));
@@ -364,14 +362,14 @@ fn plain(ret: i64) -> Option<Ending> {
 
 /// The value that an argument takes from an earlier call of the chain.
 #[inline]
-fn referred(attrs: &mut [u8], walk: &Walk, is_load: bool, arg: u64) -> Option<u64> {
+fn referred(before: &[u8], walk: &Walk, is_load: bool, arg: u64) -> Option<u64> {
     if !is_load {
-        let at = walk.nth(attrs, usize::try_from(arg).ok()?)?;
-        return Some(Entry::at(attrs, at)?.ret() as u64);
+        let at = walk.nth(before, usize::try_from(arg).ok()?)?;
+        return Some(Earlier::at(before, at)?.ret() as u64);
     }
     let from = Load::of(arg);
-    let at = walk.nth(attrs, from.call)?;
-    let output = Entry::at(attrs, at)?.output()?;
+    let at = walk.nth(before, from.call)?;
+    let output = Earlier::at(before, at)?.output()?;
     let mut field = [0; 8];
     let into = field.get_mut(..from.width as usize)?;
     // The rest stays zero: on x86-64 what comes first is the lower half.
@@ -380,40 +378,29 @@ fn referred(attrs: &mut [u8], walk: &Walk, is_load: bool, arg: u64) -> Option<u6
 }
 
 impl Run<'_> {
-    /// Executes the entry at this place. `made`: it was called already, and this came back.
+    /// Executes an entry, behind what lies `before` it in the message. `made`: it was called
+    /// already, and this came back.
     #[inline]
     fn execute(
         &mut self,
-        attrs: &mut [u8],
+        before: &[u8],
+        entry: &mut Entry<'_>,
         walk: &Walk,
-        at: usize,
         made: Option<shim::Called>,
         results: &mut Results,
     ) -> Ending {
-        const NO_ENTRY: Ending = Ending::not_started(errno::EINVAL);
-        let Some(entry) = Entry::at(attrs, at) else {
-            return NO_ENTRY;
-        };
         let (nr, kinds, timeout_ns) = (entry.nr(), entry.arg_kinds(), entry.timeout_ns());
         let mut references = references(kinds);
         while references != 0 {
             let lowest = references.trailing_zeros();
             references &= references - 1;
             let index = (lowest / ARG_KIND_BITS) as usize;
-            let Some(arg) = Entry::at(attrs, at).map(|entry| entry.arg(index)) else {
-                return NO_ENTRY;
-            };
             let is_load = kinds >> lowest & 1 == 0;
-            let Some(value) = referred(attrs, walk, is_load, arg) else {
+            let Some(value) = referred(before, walk, is_load, entry.arg(index)) else {
                 return Ending::not_started(errno::EFAULT);
             };
-            if let Some(mut entry) = Entry::at(attrs, at) {
-                entry.set_arg(index, value);
-            }
+            entry.set_arg(index, value);
         }
-        let Some(entry) = Entry::at(attrs, at) else {
-            return NO_ENTRY;
-        };
         if timeout_ns != 0 || is_special(nr) {
             return self.special(nr, &entry.args(), timeout_ns, results);
         }

@@ -11,10 +11,16 @@ use kernel::{
     sync::atomic::{
         Atomic,
         Relaxed, //
+    },
+    time::{
+        msecs_to_jiffies,
+        Jiffies, //
     }, //
 };
 
 use crate::{
+    registry,
+    session::EXCUSE,
     settings::{
         self,
         Access,
@@ -47,7 +53,7 @@ pub fn init() -> Result {
 
 /// Puts all changes into force. They were checked.
 pub fn set(changes: &Changes) {
-    let _parameters = Parameters::lock();
+    let parameters = Parameters::lock();
     for (value, place) in changes.values.iter().zip(shim::settings()) {
         if let Some(value) = value {
             place.store(*value, Relaxed);
@@ -58,6 +64,11 @@ pub fn set(changes: &Changes) {
         let text = Text::format(format_args!("{access}"));
         // SAFETY: The lock of the parameters is held.
         unsafe { shim::show_access(text.as_str()) };
+    }
+    drop(parameters);
+    if changes.values[settings::IDLE_MS].is_some() {
+        // Workers that rest already may have to leave sooner than they were told.
+        registry::for_each(|session| shim::hurry::<EXCUSE>(session.clone()));
     }
 }
 
@@ -120,6 +131,11 @@ pub fn max_running() -> u32 {
         0 => shim::online_cpus().clamp(1, 4),
         most => most,
     }
+}
+
+/// How long a worker without a call stays. Jiffies.
+pub fn idle() -> Jiffies {
+    msecs_to_jiffies(get(settings::IDLE_MS)).max(1)
 }
 
 /// Who may submit.

@@ -49,6 +49,7 @@ use crate::{
         Inner,
         Session,
         Standing,
+        EXCUSE,
         REAP,
         RETRY, //
     },
@@ -104,33 +105,40 @@ impl Session {
     pub(crate) fn pool(&self, inner: &Inner) -> Pool {
         Pool {
             workers: inner.crew.workers(),
-            gone: inner.crew.gone(),
+            fresh: inner.crew.fresh(),
             idle: inner.crew.idle(),
+            busy: inner.calls.running(),
             blocked: self.blocked_counter().load(Relaxed).max(0) as u32,
             max_workers: config::max_workers(),
             max_running: config::max_running(),
         }
     }
 
-    /// Wakes a worker, if one shall be woken. Callable from interrupt context.
-    pub fn wake(&self) -> bool {
-        let mut inner = self.inner().lock();
-        if inner.state != SessionState::Open || !self.pool(&inner).shall_wake(inner.calls.queued())
+    /// Wakes as many workers as shall be woken. Callable from interrupt context.
+    pub fn wake(&self) {
+        self.wake_within(&mut self.inner().lock());
+    }
+
+    fn wake_within(&self, inner: &mut Inner) {
+        while inner.state == SessionState::Open && self.pool(inner).shall_wake(inner.calls.queued())
         {
-            return false;
-        }
-        match inner.crew.wake() {
-            Some(member) => {
-                member.worker.wake();
-                true
-            }
-            None => false,
+            let Some(member) = inner.crew.wake() else {
+                break;
+            };
+            member.worker.wake();
         }
     }
 
     /// Sees to it that the queue is worked on, in a thread of the process.
     pub(crate) fn provide(self: &Arc<Self>) {
-        while self.wake() {}
+        let create = {
+            let mut inner = self.inner().lock();
+            self.wake_within(&mut inner);
+            self.shall_create(&inner)
+        };
+        if !create {
+            return;
+        }
         match self.create_worker() {
             Ok(()) => {}
             // A signal is pending: it comes first.
@@ -144,8 +152,14 @@ impl Session {
         }
     }
 
-    /// Before a worker executes a call: another must be there that can be woken should this one
-    /// block while calls wait.
+    /// Whether a worker shall be made.
+    fn shall_create(&self, inner: &Inner) -> bool {
+        let queued = inner.calls.queued();
+        queued > 0 && inner.state == SessionState::Open && self.pool(inner).shall_create(queued)
+    }
+
+    /// Before a worker executes a call while others wait: another must be there, should this one
+    /// block.
     pub fn provide_spare(self: &Arc<Self>) {
         if self.create_worker().is_err() {
             self.retry_later();
@@ -169,8 +183,8 @@ impl Session {
             let unused = self.inner().lock().crew.remove(id);
             self.payer().uncharge_worker();
             drop(unused);
-            // It counted as running meanwhile: others may have left the queue to it.
-            while self.wake() {}
+            // It was expected to come: others may have left the queue to it.
+            self.wake();
         }
         // The session may have ended meanwhile, and left this one to its maker.
         self.reap_soon();
@@ -183,9 +197,7 @@ impl Session {
             let room = {
                 let mut inner = self.inner().lock();
                 let inner = &mut *inner;
-                if inner.state != SessionState::Open
-                    || !self.pool(inner).shall_create(inner.calls.queued())
-                {
+                if !self.shall_create(inner) {
                     return Ok(None);
                 }
                 // The new thread gets what this one has: it must be what the session began with.
@@ -267,8 +279,7 @@ impl Session {
     fn retry(self: &Arc<Self>) {
         let task = {
             let mut inner = self.inner().lock();
-            let needed = inner.state == SessionState::Open
-                && self.pool(&inner).shall_create(inner.calls.queued());
+            let needed = self.shall_create(&inner);
             inner.retry.take().filter(|_| needed)
         };
         let Some(task) = task else { return };
@@ -296,7 +307,8 @@ impl Session {
         if let Some(suspended) = member.suspended.take() {
             if open && !inner.calls.is_canceled(suspended.index()) {
                 inner.calls.resume(suspended.index());
-                return Turn::Execute(suspended.into());
+                let lacks_spare = self.shall_create(inner);
+                return Turn::Execute(suspended.into(), lacks_spare);
             }
             finish_suspended(&mut inner.calls, &suspended);
             self.flush_soon();
@@ -308,19 +320,59 @@ impl Session {
             self.reap_soon();
             return Turn::Rest;
         }
-        let may_work = match state {
-            State::Idle => true,
-            State::Working => !self.pool(inner).shall_rest(),
+        let woken = match state {
+            State::Working | State::Excused => true,
+            State::Fresh | State::Idle => false,
             State::Free | State::Leaving | State::Stopping => return Turn::Rest,
         };
-        match may_work.then(|| inner.calls.start(id)).flatten() {
-            Some(call) => {
+        let may_work = inner.calls.queued() > 0 && self.pool(inner).may_work(woken);
+        if let Some(call) = may_work.then(|| inner.calls.start(id)).flatten() {
+            if state != State::Working {
                 inner.crew.work(id);
-                Turn::Execute(call.into())
             }
-            None => {
-                inner.crew.rest(id);
-                Turn::Rest
+            return Turn::Execute(call.into(), self.shall_create(inner));
+        }
+        if state == State::Excused && inner.calls.queued() == 0 {
+            inner.crew.leave(id);
+            self.reap_soon();
+        } else if state != State::Idle {
+            inner.crew.rest(id, shim::now());
+            self.excuse_in_time(inner);
+        }
+        Turn::Rest
+    }
+
+    /// Sees to it that the workers that rest are looked at, when the first may have rested for
+    /// long enough.
+    fn excuse_in_time(self: &Arc<Self>, inner: &mut Inner) {
+        if !inner.excuses {
+            inner.excuses = true;
+            let _ = shim::queue().enqueue_delayed::<_, EXCUSE>(self.clone(), config::idle());
+        }
+    }
+
+    /// Lets those leave that have rested for long enough. A worker leaves by itself, since it may
+    /// be stopped, so that nobody waits for it.
+    fn excuse(self: &Arc<Self>) {
+        let mut left = STRIDE;
+        let mut inner = self.inner().lock();
+        inner.excuses = false;
+        // Who rests while calls wait is there for them.
+        if inner.state == SessionState::Open && inner.calls.queued() == 0 {
+            while left > 0 {
+                let Some(member) = inner.crew.excuse(shim::now(), config::idle() as u32) else {
+                    break;
+                };
+                member.worker.wake();
+                left -= 1;
+            }
+        }
+        if inner.state == SessionState::Open {
+            if let Some(since) = inner.crew.rests_since() {
+                let rested = shim::now().wrapping_sub(since) as Jiffies;
+                inner.excuses = true;
+                let delay = config::idle().saturating_sub(rested).max(1);
+                let _ = shim::queue().enqueue_delayed::<_, EXCUSE>(self.clone(), delay);
             }
         }
     }
@@ -413,6 +465,14 @@ impl WorkItem<REAP> for Session {
 
     fn run(this: Arc<Session>) {
         this.reap();
+    }
+}
+
+impl WorkItem<EXCUSE> for Session {
+    type Pointer = Arc<Session>;
+
+    fn run(this: Arc<Session>) {
+        this.excuse();
     }
 }
 

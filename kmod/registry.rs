@@ -96,6 +96,15 @@ pub fn after(id: u64) -> Option<Arc<Session>> {
     Some(cursor.current().1.clone())
 }
 
+/// Shows every session to `show`, without the lock.
+pub fn for_each(mut show: impl FnMut(&Arc<Session>)) {
+    let mut id = 0;
+    while let Some(session) = after(id) {
+        id = session.id();
+        show(&session);
+    }
+}
+
 /// Whether there is any session: asked first, when a thread ends.
 #[no_mangle]
 extern "C" fn nlcall_has_sessions() -> bool {
@@ -107,13 +116,11 @@ extern "C" fn nlcall_has_sessions() -> bool {
 #[no_mangle]
 extern "C" fn nlcall_process_ends(tgid: *const bindings::pid) -> bool {
     let mut had = false;
-    let mut id = 0;
-    while let Some(session) = after(id) {
-        id = session.id();
+    for_each(|session| {
         if session.owner().is(tgid) {
             session.end(End::Process);
             had = true;
         }
-    }
+    });
     had
 }

@@ -7,10 +7,11 @@
 //! scheduling decisions look at is counted.
 //!
 //! ```text
-//! reserve -> enter -> Working -> rest -> Idle -> leave -> Leaving -> reap -> Stopping -> remove
-//!                        ^  |             |                  ^
-//!                        |  +------ leave-|------------------+
-//!                        +----- wake -----+
+//! reserve, enter -> Fresh -> work -> Working -> rest -> Idle
+//!                                      ^ ^               | |
+//!                                      | +----- wake ----+ |
+//!                                      +----- Excused <----+ excuse
+//! any of these -> leave -> Leaving -> reap -> Stopping -> remove
 //! ```
 
 /// Number of a place, and of the worker that has it.
@@ -24,10 +25,14 @@ const NIL: Id = Id::MAX;
 pub enum State {
     /// The place is unused.
     Free,
-    /// The worker has a call, looks for one or is being made.
+    /// The worker is being made, or has not yet come for its first call.
+    Fresh,
+    /// It has a call or looks for one.
     Working,
     /// It has none and sleeps, or is about to.
     Idle,
+    /// It rested for so long that it was woken to leave, unless there is a call.
+    Excused,
     /// It will take no call any more, and waits for the reaper.
     Leaving,
     /// The reaper waits for the end of its thread.
@@ -40,6 +45,8 @@ pub struct Place<W> {
     prev: Id,
     next: Id,
     state: State,
+    /// When it went to rest, in the caller's clock, which may wrap around.
+    since: u32,
     /// Its thread was made, and its maker is done with it.
     started: bool,
 }
@@ -51,6 +58,7 @@ impl<W> Default for Place<W> {
             prev: NIL,
             next: NIL,
             state: State::Free,
+            since: 0,
             started: false,
         }
     }
@@ -83,6 +91,8 @@ pub struct Roster<W, P> {
     leaving: Id,
     /// Places that are not `Free`.
     workers: u32,
+    /// Places that are `Fresh`.
+    fresh: u32,
     /// Places that are `Idle`.
     idle: u32,
     /// Places that are `Leaving` or `Stopping`.
@@ -100,6 +110,7 @@ impl<W, P: Places<W>> Roster<W, P> {
             idle_tail: NIL,
             leaving: NIL,
             workers: 0,
+            fresh: 0,
             idle: 0,
             gone: 0,
             _worker: core::marker::PhantomData,
@@ -141,19 +152,19 @@ impl<W, P: Places<W>> Roster<W, P> {
         Some(places)
     }
 
-    /// Workers whose thread exists, is being made or is ending.
+    /// Workers that take calls, those that are being made included.
     pub fn workers(&self) -> u32 {
-        self.workers
+        self.workers - self.gone
     }
 
-    /// Workers without a call.
+    /// Workers that have not yet come for their first call.
+    pub fn fresh(&self) -> u32 {
+        self.fresh
+    }
+
+    /// Workers that rest.
     pub fn idle(&self) -> u32 {
         self.idle
-    }
-
-    /// Workers that will take no call any more.
-    pub fn gone(&self) -> u32 {
-        self.gone
     }
 
     /// Whether there is a place for one more.
@@ -161,14 +172,15 @@ impl<W, P: Places<W>> Roster<W, P> {
         self.free != NIL
     }
 
-    /// Takes a place for a worker that is going to be made. It counts as working from now on.
+    /// Takes a place for a worker that is going to be made.
     pub fn reserve(&mut self) -> Option<Id> {
         let id = self.free;
         let place = self.places.place_mut(id)?;
         self.free = place.next;
-        place.state = State::Working;
+        place.state = State::Fresh;
         place.started = false;
         self.workers += 1;
+        self.fresh += 1;
         Some(id)
     }
 
@@ -209,15 +221,18 @@ impl<W, P: Places<W>> Roster<W, P> {
     }
 
     /// The worker has no call and goes to rest.
-    pub fn rest(&mut self, id: Id) {
+    pub fn rest(&mut self, id: Id, now: u32) {
         let head = self.idle_head;
         let Some(place) = self.places.place_mut(id) else {
             return;
         };
-        if place.state != State::Working {
-            return;
+        match place.state {
+            State::Working | State::Excused => {}
+            State::Fresh => self.fresh -= 1,
+            State::Free | State::Idle | State::Leaving | State::Stopping => return,
         }
         place.state = State::Idle;
+        place.since = now;
         place.prev = NIL;
         place.next = head;
         match self.places.place_mut(head) {
@@ -230,12 +245,13 @@ impl<W, P: Places<W>> Roster<W, P> {
 
     /// The worker goes to work.
     pub fn work(&mut self, id: Id) {
-        if self.state(id) == State::Idle {
-            self.unlink(id);
-            if let Some(place) = self.places.place_mut(id) {
-                place.state = State::Working;
-            }
+        match self.state(id) {
+            State::Fresh => self.fresh -= 1,
+            State::Idle => self.unlink(id),
+            State::Excused => {}
+            State::Free | State::Working | State::Leaving | State::Stopping => return,
         }
+        self.set(id, State::Working);
     }
 
     /// Takes the worker that rested for the shortest time, whose caches are warm, to be woken.
@@ -245,15 +261,28 @@ impl<W, P: Places<W>> Roster<W, P> {
         Some(self.get_mut(id)?.1)
     }
 
-    /// The worker that has rested for the longest time.
-    pub fn longest_idle(&self) -> Option<Id> {
-        (self.idle_tail != NIL).then_some(self.idle_tail)
+    /// Since when the worker rests that has rested for the longest time.
+    pub fn rests_since(&self) -> Option<u32> {
+        self.places.place(self.idle_tail).map(|place| place.since)
+    }
+
+    /// Takes the worker that has rested for the longest time, to be woken, where that is at least
+    /// `age`: it is to leave, unless there is a call for it.
+    pub fn excuse(&mut self, now: u32, age: u32) -> Option<&mut W> {
+        if now.wrapping_sub(self.rests_since()?) < age {
+            return None;
+        }
+        let id = self.idle_tail;
+        self.unlink(id);
+        self.set(id, State::Excused);
+        Some(self.get_mut(id)?.1)
     }
 
     /// The worker takes no call any more.
     pub fn leave(&mut self, id: Id) {
         match self.state(id) {
-            State::Working => {}
+            State::Working | State::Excused => {}
+            State::Fresh => self.fresh -= 1,
             State::Idle => self.unlink(id),
             State::Free | State::Leaving | State::Stopping => return,
         }
@@ -281,13 +310,14 @@ impl<W, P: Places<W>> Roster<W, P> {
     /// Gives back the place of a worker whose thread has ended or was never made.
     pub fn remove(&mut self, id: Id) -> Option<W> {
         let place = self.places.place_mut(id)?;
-        let stopped = match place.state {
-            State::Stopping => true,
-            State::Working => false,
-            State::Free | State::Idle | State::Leaving => return None,
-        };
+        match place.state {
+            State::Stopping => self.gone -= 1,
+            State::Fresh => self.fresh -= 1,
+            State::Free | State::Working | State::Idle | State::Excused | State::Leaving => {
+                return None;
+            }
+        }
         let worker = place.worker.take();
-        self.gone -= u32::from(stopped);
         self.workers -= 1;
         self.set_free(id);
         worker
@@ -297,11 +327,17 @@ impl<W, P: Places<W>> Roster<W, P> {
     pub fn active(&self, from: Id, most: u32) -> impl Iterator<Item = (&W, bool)> {
         (from..from.saturating_add(most).min(self.places.count())).filter_map(|id| {
             match self.state(id) {
-                State::Working => Some((self.get(id)?, false)),
+                State::Fresh | State::Working | State::Excused => Some((self.get(id)?, false)),
                 State::Idle => Some((self.get(id)?, true)),
                 State::Free | State::Leaving | State::Stopping => None,
             }
         })
+    }
+
+    fn set(&mut self, id: Id, state: State) {
+        if let Some(place) = self.places.place_mut(id) {
+            place.state = state;
+        }
     }
 
     fn set_free(&mut self, id: Id) {
@@ -362,6 +398,7 @@ mod tests {
         name: u64,
         state: State,
         started: bool,
+        since: u32,
     }
 
     #[derive(Clone, Copy, Debug)]
@@ -373,6 +410,7 @@ mod tests {
         Rest(usize),
         Wake,
         Work(usize),
+        Excuse(u32),
         Leave(usize),
         Reap,
         Stopped(usize),
@@ -388,7 +426,8 @@ mod tests {
             1 => any().prop_map(Step::Failed),
             4 => any().prop_map(Step::Rest),
             3 => Just(Step::Wake),
-            2 => any().prop_map(Step::Work),
+            4 => any().prop_map(Step::Work),
+            2 => (0_u32..20).prop_map(Step::Excuse),
             2 => any().prop_map(Step::Leave),
             2 => Just(Step::Reap),
             2 => any().prop_map(Step::Stopped),
@@ -398,15 +437,21 @@ mod tests {
 
     proptest! {
         /// Every number keeps meaning the same worker until that is gone, the idle ones come back
-        /// last first, each that leaves is reaped once, and the counters are right.
+        /// last first and are excused first first, each that leaves is reaped once, and the
+        /// counters are right.
         #[test]
-        fn nobody_is_lost_or_mistaken(steps in prop::collection::vec(step(), 0..300)) {
+        fn nobody_is_lost_or_mistaken(
+            steps in prop::collection::vec(step(), 0..300),
+            begin in prop_oneof![Just(0_u32), Just(u32::MAX - 100)],
+        ) {
             let mut crew = Crew::new(more(2).collect());
             let mut model: std::collections::BTreeMap<Id, Model> = Default::default();
             // The last to rest at the end.
             let mut idle: Vec<Id> = Vec::new();
             let mut name = 0;
+            let mut now = begin;
             for step in steps {
+                now = now.wrapping_add(1);
                 let pick = |at: usize, which: &dyn Fn(&Model) -> bool| {
                     let ids: Vec<Id> = model
                         .iter()
@@ -415,7 +460,9 @@ mod tests {
                         .collect();
                     (!ids.is_empty()).then(|| ids[at % ids.len()])
                 };
-                let working = |worker: &Model| worker.state == State::Working;
+                let comes = |worker: &Model| {
+                    matches!(worker.state, State::Fresh | State::Working | State::Excused)
+                };
                 match step {
                     Step::Grow => crew.grow(|places| places.extend(more(3))),
                     Step::Reserve => {
@@ -426,7 +473,8 @@ mod tests {
                             name += 1;
                             prop_assert_eq!(crew.get(id), None);
                             crew.enter(id, name);
-                            let worker = Model { name, state: State::Working, started: false };
+                            let (state, started) = (State::Fresh, false);
+                            let worker = Model { name, state, started, since: 0 };
                             prop_assert_eq!(model.insert(id, worker), None, "a place taken twice");
                         }
                     }
@@ -437,14 +485,16 @@ mod tests {
                         }
                     }
                     Step::Failed(at) => {
-                        if let Some(id) = pick(at, &|worker| working(worker) && !worker.started) {
+                        let failed = |worker: &Model| worker.state == State::Fresh && !worker.started;
+                        if let Some(id) = pick(at, &failed) {
                             prop_assert_eq!(crew.remove(id), Some(model.remove(&id).unwrap().name));
                         }
                     }
                     Step::Rest(at) => {
-                        if let Some(id) = pick(at, &working) {
-                            crew.rest(id);
-                            model.get_mut(&id).unwrap().state = State::Idle;
+                        if let Some(id) = pick(at, &comes) {
+                            crew.rest(id, now);
+                            let worker = model.get_mut(&id).unwrap();
+                            (worker.state, worker.since) = (State::Idle, now);
                             idle.push(id);
                         }
                     }
@@ -457,11 +507,23 @@ mod tests {
                         }
                     }
                     Step::Work(at) => {
-                        let is_idle = |worker: &Model| worker.state == State::Idle;
-                        if let Some(id) = pick(at, &is_idle) {
+                        let works = |worker: &Model| comes(worker) || worker.state == State::Idle;
+                        if let Some(id) = pick(at, &works) {
                             crew.work(id);
                             idle.retain(|other| *other != id);
                             model.get_mut(&id).unwrap().state = State::Working;
+                        }
+                    }
+                    Step::Excuse(age) => {
+                        let excused = idle
+                            .first()
+                            .copied()
+                            .filter(|id| now.wrapping_sub(model[id].since) >= age);
+                        let name = crew.excuse(now, age).copied();
+                        prop_assert_eq!(name, excused.map(|id| model[&id].name));
+                        if let Some(id) = excused {
+                            idle.remove(0);
+                            model.get_mut(&id).unwrap().state = State::Excused;
                         }
                     }
                     Step::Leave(at) => {
@@ -503,11 +565,11 @@ mod tests {
                 let count = |which: &dyn Fn(State) -> bool| {
                     model.values().filter(|worker| which(worker.state)).count() as u32
                 };
-                prop_assert_eq!(crew.workers(), model.len() as u32);
-                prop_assert_eq!(crew.idle(), idle.len() as u32);
-                prop_assert_eq!(crew.longest_idle(), idle.first().copied());
                 let gone = |state| matches!(state, State::Leaving | State::Stopping);
-                prop_assert_eq!(crew.gone(), count(&gone));
+                prop_assert_eq!(crew.workers(), count(&|state| !gone(state)));
+                prop_assert_eq!(crew.fresh(), count(&|state| state == State::Fresh));
+                prop_assert_eq!(crew.idle(), idle.len() as u32);
+                prop_assert_eq!(crew.rests_since(), idle.first().map(|id| model[id].since));
                 for (id, worker) in &model {
                     let found = crew.get_mut(*id).map(|(state, worker)| (state, *worker));
                     prop_assert_eq!(found, Some((worker.state, worker.name)));

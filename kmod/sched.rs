@@ -3,18 +3,21 @@
 //! When a worker is woken, made or sent to rest.
 //!
 //! Few workers run and many may be blocked: a blocked worker does not count, so that another
-//! carries on with the queue. The promise behind it: while calls wait, there is a worker that can
-//! be woken at once, without an allocation, as long as the cap allows one.
+//! carries on with the queue. The promise behind it: while a worker executes a call and others
+//! wait, there is a worker without a call, which comes by itself or can be woken at once, without
+//! an allocation, as long as the limits allow one more.
 
 /// The workers of a session at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pool {
-    /// Workers that exist, those that are being made and those that leave included.
+    /// Workers that take calls, those that are being made included.
     pub workers: u32,
-    /// Workers that leave.
-    pub gone: u32,
-    /// Workers without a call.
+    /// Workers that have not yet come for their first call.
+    pub fresh: u32,
+    /// Workers that rest.
     pub idle: u32,
+    /// Workers that have a call.
+    pub busy: u32,
     /// Workers that sleep inside a call.
     pub blocked: u32,
     /// Most workers.
@@ -24,32 +27,39 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Workers that run or are about to.
+    /// Workers that run or were woken.
     pub fn running(&self) -> u32 {
         self.workers
-            .saturating_sub(self.gone)
+            .saturating_sub(self.fresh)
             .saturating_sub(self.idle)
             .saturating_sub(self.blocked)
     }
 
+    /// Workers that come for a call by themselves.
+    fn coming(&self) -> u32 {
+        self.workers
+            .saturating_sub(self.idle)
+            .saturating_sub(self.busy)
+    }
+
     /// Whether to wake an idle worker for the `queued` calls that wait.
     pub fn shall_wake(&self, queued: u32) -> bool {
-        queued > 0 && self.idle > 0 && self.running() < self.max_running
+        self.idle > 0 && self.running() < self.max_running && queued > self.coming()
     }
 
-    /// Whether to make a worker, because calls wait and nobody could be woken for them.
+    /// Whether to make a worker, because calls wait and every worker has a call of its own.
     pub fn shall_create(&self, queued: u32) -> bool {
-        queued > 0 && self.idle == 0 && self.workers < self.max_workers
+        queued > 0 && self.workers <= self.busy && self.workers < self.max_workers
     }
 
-    /// Whether a worker that is between two calls shall rest and leave the queue to others.
-    pub fn shall_rest(&self) -> bool {
-        self.running() > self.max_running
+    /// Whether a worker without a call may take one; `woken`: it is one of those that run.
+    pub fn may_work(&self, woken: bool) -> bool {
+        self.running() < self.max_running + u32::from(woken)
     }
 
     /// Whether a call that waits now waits for the end of a running one or for a new worker.
     pub fn is_stuck(&self) -> bool {
-        self.idle == 0 && self.running() == 0
+        self.workers <= self.blocked
     }
 
     /// Whether calls wait and nothing but the end of a running call can help.
@@ -65,52 +75,168 @@ mod tests {
     use super::*;
 
     /// A worker of the model.
-    #[derive(Clone, Copy, PartialEq)]
+    #[derive(Clone, Copy, Debug, PartialEq)]
     enum Worker {
+        /// Has not come yet.
+        Fresh,
         Idle,
-        Running,
+        /// Was woken, or is between two calls.
+        Looking,
+        /// Executes a call, which blocks some time or does not.
+        Executing(bool),
         Blocked,
     }
 
+    /// The workers of a session, driven as `crew.rs` does it.
+    #[derive(Debug)]
+    struct Model {
+        workers: Vec<Worker>,
+        /// Whether each call that waits blocks.
+        queue: Vec<bool>,
+        max_workers: u32,
+        max_running: u32,
+    }
+
+    impl Model {
+        fn count(&self, which: impl Fn(Worker) -> bool) -> u32 {
+            self.workers.iter().filter(|worker| which(**worker)).count() as u32
+        }
+
+        fn queued(&self) -> u32 {
+            self.queue.len() as u32
+        }
+
+        fn pool(&self) -> Pool {
+            Pool {
+                workers: self.workers.len() as u32,
+                fresh: self.count(|worker| worker == Worker::Fresh),
+                idle: self.count(|worker| worker == Worker::Idle),
+                busy: self.count(|worker| matches!(worker, Worker::Executing(_) | Worker::Blocked)),
+                blocked: self.count(|worker| worker == Worker::Blocked),
+                max_workers: self.max_workers,
+                max_running: self.max_running,
+            }
+        }
+
+        fn wake(&mut self) -> bool {
+            if !self.pool().shall_wake(self.queued()) {
+                return false;
+            }
+            let idle = self
+                .workers
+                .iter_mut()
+                .find(|worker| **worker == Worker::Idle);
+            *idle.expect("an idle worker") = Worker::Looking;
+            true
+        }
+
+        fn create(&mut self) {
+            if self.pool().shall_create(self.queued()) {
+                self.workers.push(Worker::Fresh);
+            }
+        }
+
+        fn submit(&mut self, calls: &[bool]) {
+            self.queue.extend(calls);
+            while self.wake() {}
+            self.create();
+        }
+
+        /// Something happens to the worker that `at` picks.
+        fn step(&mut self, at: usize) {
+            let at = at % self.workers.len();
+            self.workers[at] = match self.workers[at] {
+                // Comes by itself, as after a signal.
+                state @ (Worker::Fresh | Worker::Idle | Worker::Looking) => {
+                    let woken = state == Worker::Looking;
+                    match self
+                        .pool()
+                        .may_work(woken)
+                        .then(|| self.queue.pop())
+                        .flatten()
+                    {
+                        Some(blocks) => {
+                            self.workers[at] = Worker::Executing(blocks);
+                            self.create();
+                            self.workers[at]
+                        }
+                        None => Worker::Idle,
+                    }
+                }
+                Worker::Executing(true) => {
+                    self.workers[at] = Worker::Blocked;
+                    self.wake();
+                    Worker::Blocked
+                }
+                Worker::Executing(false) => Worker::Looking,
+                Worker::Blocked => Worker::Blocked,
+            };
+        }
+    }
+
     proptest! {
-        /// Whatever blocks, the queue empties as long as fewer workers block than the cap.
+        /// Whatever blocks, and whoever comes when, the queue empties as long as fewer calls block
+        /// than the cap, and somebody is always there for the calls that wait.
         #[test]
         fn blocked_calls_hold_up_nobody(
-            calls in prop::collection::vec(any::<bool>(), 1..200),
+            messages in prop::collection::vec(prop::collection::vec(any::<bool>(), 1..20), 1..8),
+            order in prop::collection::vec(any::<usize>(), 1..64),
             max_running in 1_u32..4,
         ) {
-            let blocking = calls.iter().filter(|blocks| **blocks).count() as u32;
-            let max_workers = blocking + 1;
-            let mut queue = calls.clone();
-            let mut workers: Vec<Worker> = Vec::new();
+            let blocking = messages.concat().iter().filter(|blocks| **blocks).count() as u32;
+            let mut model = Model {
+                workers: Vec::new(),
+                queue: Vec::new(),
+                max_workers: blocking + 1,
+                max_running,
+            };
+            let mut messages = messages.into_iter();
             let mut steps = 0;
-            while !queue.is_empty() {
+            for at in order.iter().cycle() {
                 steps += 1;
-                prop_assert!(steps < 10_000, "the queue does not empty");
-                let count = |state| workers.iter().filter(|worker| **worker == state).count() as u32;
-                let pool = Pool {
-                    workers: workers.len() as u32,
-                    gone: 0,
-                    idle: count(Worker::Idle),
-                    blocked: count(Worker::Blocked),
-                    max_workers,
-                    max_running,
-                };
-                prop_assert!(!pool.is_saturated(queue.len() as u32));
-                if pool.shall_create(queue.len() as u32) {
-                    workers.push(Worker::Running);
-                } else if pool.shall_wake(queue.len() as u32) {
-                    let idle = workers.iter_mut().find(|worker| **worker == Worker::Idle).unwrap();
-                    *idle = Worker::Running;
-                } else {
-                    let at = workers.iter().position(|worker| *worker == Worker::Running).unwrap();
-                    workers[at] = if pool.shall_rest() {
-                        Worker::Idle
-                    } else if queue.pop().unwrap() {
-                        Worker::Blocked
-                    } else {
-                        Worker::Running
-                    };
+                prop_assert!(steps < 10_000, "the queue does not empty: {model:?}");
+                // A message every now and then, and the next where all is done.
+                if steps % 16 == 1 || model.queue.is_empty() {
+                    match messages.next() {
+                        Some(message) => model.submit(&message),
+                        None if model.queue.is_empty() => break,
+                        None => {}
+                    }
+                }
+                // In any order, and everyone comes some time.
+                model.step(*at);
+                model.step(steps);
+                let pool = model.pool();
+                let queued = model.queued();
+                prop_assert!(!pool.is_saturated(queued), "{model:?}");
+                prop_assert!(!pool.shall_create(queued), "nobody is there: {model:?}");
+                // Nobody is made who is not needed: one for each that blocks, one that carries on
+                // and one that stands by.
+                prop_assert!(pool.workers <= blocking + 2, "{model:?}");
+            }
+        }
+
+        /// Calls that do not block need as many workers as may run, and one that stands by.
+        #[test]
+        fn calls_that_do_not_block_need_few_workers(
+            order in prop::collection::vec(any::<usize>(), 1..64),
+            max_running in 1_u32..4,
+        ) {
+            let mut model = Model {
+                workers: Vec::new(),
+                queue: Vec::new(),
+                max_workers: 128,
+                max_running,
+            };
+            let mut picks = order.iter().cycle().zip(0..);
+            for _ in 0..4 {
+                model.submit(&[false; 64]);
+                while !model.queue.is_empty() {
+                    let (at, step) = picks.next().unwrap();
+                    model.step(*at);
+                    model.step(step);
+                    prop_assert!(model.pool().running() <= max_running, "{model:?}");
+                    prop_assert!(model.workers.len() as u32 <= max_running + 1, "{model:?}");
                 }
             }
         }
@@ -120,11 +246,11 @@ mod tests {
     fn saturation_means_that_all_up_to_the_cap_are_blocked() {
         let pool = Pool {
             workers: 4,
-            gone: 0,
-            idle: 0,
+            busy: 4,
             blocked: 4,
             max_workers: 4,
             max_running: 2,
+            ..Pool::default()
         };
         assert!(pool.is_saturated(1));
         assert!(!pool.is_saturated(0));

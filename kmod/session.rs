@@ -58,7 +58,10 @@ use crate::{
         self,
         Surroundings, //
     },
-    shim::Process,
+    shim::{
+        self,
+        Process, //
+    },
     slots::{
         Chunks,
         Credentials, //
@@ -110,6 +113,8 @@ pub(crate) struct Inner {
     /// Calls that are charged to the user.
     pub(crate) charged: u32,
     pub(crate) crew: Crew,
+    /// Whether the workers that rest will be looked at.
+    pub(crate) excuses: bool,
     /// The address space at the beginning, kept for comparison, so that no other can take its
     /// address. Given back by the reaper: the last reference must not go in interrupt context.
     pub(crate) mm: Option<ARef<Mm>>,
@@ -196,6 +201,8 @@ pub struct Session {
     retry_work: DelayedWork<Session, RETRY>,
     #[pin]
     later_work: DelayedWork<Session, LATER>,
+    #[pin]
+    excuse_work: DelayedWork<Session, EXCUSE>,
     // Last, so that the module goes after everything else.
     _module: ModuleRef,
 }
@@ -216,6 +223,8 @@ pub(crate) const REAP: u64 = 1;
 pub(crate) const RETRY: u64 = 2;
 /// Delivers completions after a while.
 pub(crate) const LATER: u64 = 3;
+/// Lets workers leave that have rested for long.
+pub(crate) const EXCUSE: u64 = 4;
 
 impl_has_work! {
     impl HasWork<Self, 0> for Session { self.flush_work }
@@ -225,6 +234,7 @@ impl_has_work! {
 impl_has_delayed_work! {
     impl HasDelayedWork<Self, 2> for Session { self.retry_work }
     impl HasDelayedWork<Self, 3> for Session { self.later_work }
+    impl HasDelayedWork<Self, 4> for Session { self.excuse_work }
 }
 
 /// What a cancel found.
@@ -313,6 +323,7 @@ impl Session {
             calls: Calls::new(Chunks::new()),
             charged: 0,
             crew: Crew::new(chunks::Chunks::new()),
+            excuses: false,
             mm: Some(ARef::from(mm)),
             surroundings: Surroundings::current(),
             sock,
@@ -342,6 +353,7 @@ impl Session {
                 reap_work <- new_work!("nlcall::reap"),
                 retry_work <- new_delayed_work!("nlcall::retry"),
                 later_work <- new_delayed_work!("nlcall::later"),
+                excuse_work <- new_delayed_work!("nlcall::excuse"),
                 _module: module,
             }),
             GFP_KERNEL_ACCOUNT,
@@ -598,6 +610,8 @@ impl Session {
         self.discard();
         self.reap_soon();
         self.flush_soon();
+        // What waits for its time holds the session.
+        shim::hurry::<EXCUSE>(self.clone());
     }
 }
 

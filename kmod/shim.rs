@@ -11,13 +11,23 @@ use kernel::{
     prelude::*,
     sync::{
         aref::ARef,
-        atomic::Atomic, //
+        atomic::Atomic,
+        Arc, //
     },
     task::Task,
-    workqueue::Queue, //
+    workqueue::{
+        HasDelayedWork,
+        HasWork,
+        Queue,
+        Work,
+        WorkItem, //
+    }, //
 };
 
-use crate::settings;
+use crate::{
+    session::Session,
+    settings, //
+};
 
 use crate::entries::Row;
 
@@ -169,6 +179,36 @@ pub fn queue() -> &'static Queue {
     // SAFETY: The queue lives as long as the module's `Border`, and everything that enqueues holds
     // the module.
     unsafe { Queue::from_raw(ffi::nlcall_queue()) }
+}
+
+/// Lets delayed work of a session run at once where it waits for its time. Where it does not wait,
+/// it runs once more.
+pub fn hurry<const ID: u64>(session: Arc<Session>)
+where
+    Session: HasDelayedWork<Session, ID> + WorkItem<ID, Pointer = Arc<Session>>,
+{
+    let session = Arc::into_raw(session).cast_mut();
+    // SAFETY: The session is alive. By the promise of `HasDelayedWork` its `work_struct` lies in a
+    // `delayed_work`, which was initialised to run with an `Arc` of the session.
+    let waited = unsafe {
+        let work = Work::raw_get(<Session as HasWork<Session, ID>>::raw_get_work(session));
+        bindings::mod_delayed_work_on(
+            bindings::wq_misc_consts_WORK_CPU_UNBOUND as kernel::ffi::c_int,
+            ffi::nlcall_queue().cast_mut(),
+            kernel::container_of!(work, bindings::delayed_work, work),
+            0,
+        )
+    };
+    if waited {
+        // SAFETY: It had a reference of its own, which it runs with: this one is ours still.
+        drop(unsafe { Arc::from_raw(session) });
+    }
+}
+
+/// The clock by which workers rest, in jiffies; it wraps around.
+pub fn now() -> u32 {
+    // SAFETY: A counter of the kernel, read as C does: in one access.
+    unsafe { (&raw const bindings::jiffies).read_volatile() as u32 }
 }
 
 /// The release of the running kernel, as `uname -r` prints it.

@@ -65,8 +65,8 @@ impl Suspended {
 
 /// What a worker does next.
 pub enum Turn {
-    /// It executes a call.
-    Execute(Assignment),
+    /// It executes a call. `true`: calls wait, and nobody is there for them.
+    Execute(Assignment, bool),
     /// It handles the signals that it may have, then asks again.
     Signals,
     /// It rests until it is woken.
@@ -144,22 +144,21 @@ impl Worker {
     /// Executes calls until there are none or a signal wants to be handled. `false`: there was
     /// nothing to do.
     fn run(&self) -> bool {
-        let mut assignment = match self.session.assign(self.id) {
-            Turn::Execute(assignment) => assignment,
+        let mut turn = self.session.assign(self.id);
+        match turn {
+            Turn::Execute(..) => {}
             Turn::Signals => return true,
             Turn::Rest => return false,
-        };
+        }
         self.thread.begin();
-        loop {
-            // Before this worker may block, another must be there to carry on.
-            self.session.provide_spare();
+        while let Turn::Execute(assignment, lacks_spare) = turn {
+            if lacks_spare {
+                self.session.provide_spare();
+            }
             if !self.execute(assignment) || current!().signal_pending() {
                 break;
             }
-            match self.session.assign(self.id) {
-                Turn::Execute(next) => assignment = next,
-                Turn::Signals | Turn::Rest => break,
-            }
+            turn = self.session.assign(self.id);
         }
         self.thread.end();
         true

@@ -5,7 +5,8 @@
 mod room;
 mod settings;
 mod users;
+mod workers;
 
 use crate::harness::Test;
 
-pub const TESTS: &[&[Test]] = &[room::TESTS, settings::TESTS, users::TESTS];
+pub const TESTS: &[&[Test]] = &[room::TESTS, settings::TESTS, users::TESTS, workers::TESTS];

@@ -201,6 +201,8 @@ fn what_a_user_has_in_use_is_counted_exactly() {
     let _limit = Changed::numbers([
         (attr::MAX_IN_FLIGHT_USER, CALLS as u32),
         (attr::MAX_WORKERS_USER, WORKERS as u32),
+        // No worker leaves because it has no call.
+        (attr::IDLE_MS, 3_600_000),
     ]);
     // The user stays known, and with it what it has in use.
     let mut keeper = Child::fork(|channel| {

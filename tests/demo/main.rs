@@ -57,6 +57,10 @@ const STEPS: &[Step] = &[
         run: steps::crowd::run,
     },
     Step {
+        title: "As many workers as it takes, and no more",
+        run: steps::workers::run,
+    },
+    Step {
         title: "1,000 calls made by the thread itself, their results in memory",
         run: steps::inline::batch,
     },

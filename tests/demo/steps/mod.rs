@@ -11,6 +11,7 @@ pub mod inline;
 pub mod pipes;
 pub mod process;
 pub mod refusals;
+pub mod workers;
 
 use std::process::{Command, Output};
 

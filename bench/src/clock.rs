@@ -53,11 +53,11 @@ impl Unit {
         }
     }
 
-    /// What one round should last, in this unit: short of a tick of the kernel's where
-    /// instructions are counted.
+    /// What one round should last, in this unit: several ticks of the kernel's, so that each round has
+    /// its share of them.
     pub fn round(self) -> u64 {
         match self {
-            Self::Instructions => 1_000_000,
+            Self::Instructions => 15_000_000,
             Self::Nanoseconds => 20_000_000,
         }
     }

@@ -105,7 +105,9 @@ impl Value {
     /// The result of these rounds.
     pub fn of(mut rounds: Vec<f64>) -> Self {
         rounds.sort_by(f64::total_cmp);
-        match (rounds.first(), rounds.get(rounds.len() / 2), rounds.last()) {
+        // Of an even number the lower one: what disturbs a round makes it longer.
+        let middle = rounds.len().saturating_sub(1) / 2;
+        match (rounds.first(), rounds.get(middle), rounds.last()) {
             (Some(&min), Some(&median), Some(&max)) => Self::Measured { median, min, max },
             _ => Self::Failed {
                 reason: "no round was measured".to_owned(),
@@ -176,6 +178,7 @@ mod tests {
                 max: 900.0
             }
         );
+        assert_eq!(Value::of(vec![3.0, 2.0]).median(), Some(2.0));
         assert!(Value::of(Vec::new()).reason().is_some());
     }
 

@@ -2,13 +2,30 @@
 
 //! Waiting for something that happens by itself.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::LazyLock,
+    time::{Duration, Instant},
+};
 
-/// When to take it that it will never happen. No promise is about time: this only turns a hang
-/// into a message, and is long enough for a busy machine that is emulated in software.
+/// How often longer than in a stock kernel everything may take: a kernel that checks itself is
+/// slow. The guest's first process sets it.
+const FACTOR: &str = "NLCALL_PATIENCE";
+
+/// When to take it that it will never happen, in a stock kernel. No promise is about time: this only
+/// turns a hang into a message, and is long enough for a busy machine that is emulated in software.
 const BOUND: Duration = Duration::from_secs(60);
 
 const STEP: Duration = Duration::from_millis(1);
+
+/// A time that is long enough in a stock kernel, for the kernel that runs.
+#[must_use]
+pub fn scaled(duration: Duration) -> Duration {
+    static BY: LazyLock<u32> = LazyLock::new(|| match std::env::var(FACTOR) {
+        Ok(factor) => factor.parse().expect("a factor"),
+        Err(_) => 1,
+    });
+    duration.saturating_mul(*BY)
+}
 
 /// Waits until the condition holds; `what` completes the sentence "waited in vain until".
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
@@ -20,11 +37,12 @@ pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
 #[must_use]
 pub fn holds_eventually(mut condition: impl FnMut() -> bool) -> bool {
     let begun = Instant::now();
+    let bound = scaled(BOUND);
     loop {
         if condition() {
             return true;
         }
-        if begun.elapsed() > BOUND {
+        if begun.elapsed() > bound {
             return false;
         }
         std::thread::sleep(STEP);

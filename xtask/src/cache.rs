@@ -18,6 +18,10 @@ use anyhow::{
     Result, //
 };
 use rustix::fs::FlockOperation;
+use sha2::{
+    Digest,
+    Sha256, //
+};
 
 use crate::exit::{
     Exit,
@@ -46,6 +50,20 @@ pub fn folder() -> Result<PathBuf> {
     folder
         .canonicalize()
         .with_context(|| format!("looking up the cache folder {folder:?}"))
+}
+
+/// A short name for what is made of these parts: other parts have another one.
+pub fn key<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
+    let mut hash = Sha256::new();
+    for part in parts {
+        hash.update(part);
+        hash.update("\n");
+    }
+    hash.finalize()
+        .iter()
+        .take(4)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// The right to change a part of the cache, for as long as it lives.

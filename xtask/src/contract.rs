@@ -45,7 +45,7 @@ const NO_MODULE: u8 = 69;
 const MANY_BYTES: u64 = 5 << 30;
 /// What it writes, over and over. Its length divides no buffer's.
 const LINE: &[u8] = b"nlcall\n";
-/// Time for one command, and for the one that writes all those.
+/// Time for one command in a stock kernel, and for the one that writes all those.
 const LIMIT: Duration = Duration::from_secs(60);
 const LONG_LIMIT: Duration = Duration::from_secs(3600);
 
@@ -60,7 +60,14 @@ pub fn run(sandbox: &Sandbox, full: bool) -> Result<Tally> {
         "vm: a complaint of the guest's kernel fails the run and shows its log",
         complaint_fails(sandbox),
     );
-    if full {
+    if sandbox.is_debug() {
+        tally += check(
+            "vm: everything that the debug kernel is for is switched on",
+            checkers_are_on(sandbox),
+        );
+    }
+    // What follows is a matter of this program and takes long: once, with a stock kernel.
+    if full && !sandbox.is_debug() {
         tally += check(
             "vm: a command that takes too long is ended",
             timeout_ends(sandbox),
@@ -92,11 +99,11 @@ impl Ran {
     }
 }
 
-fn shell(script: &str) -> Options {
+fn shell(sandbox: &Sandbox, script: &str) -> Options {
     let command = ["sh", "-c", script].map(OsString::from).to_vec();
     Options {
         plain: true,
-        timeout: LIMIT,
+        timeout: LIMIT * sandbox.patience(),
         command,
         ..Options::default()
     }
@@ -122,6 +129,7 @@ fn streams_pass(sandbox: &Sandbox) -> Result<()> {
     std::fs::write(folder.path().join("from-host"), "host\n")?;
     let every_byte: Vec<u8> = (0..=u8::MAX).cycle().take(100_000).collect();
     let mut options = shell(
+        sandbox,
         "nlcall call getpid >&2; echo \"without module: $?\" >&2
          cat /mnt/from-host >&2; echo guest > /mnt/from-guest
          cat; kill -KILL $$",
@@ -151,7 +159,10 @@ fn streams_pass(sandbox: &Sandbox) -> Result<()> {
 }
 
 fn complaint_fails(sandbox: &Sandbox) -> Result<()> {
-    let options = shell("echo '<4>WARNING: made by a test' > /dev/kmsg; sleep 60");
+    let options = shell(
+        sandbox,
+        "echo '<4>WARNING: made by a test' > /dev/kmsg; sleep 60",
+    );
     let (message, status) = ran(sandbox, &options, Vec::new()).failure()?;
     ensure!(
         status == Exit::Guest as u8,
@@ -164,10 +175,34 @@ fn complaint_fails(sandbox: &Sandbox) -> Result<()> {
     Ok(())
 }
 
+/// The files by which each kind of fault can be asked for, and what says that locks and objects are
+/// still watched.
+fn checkers_are_on(sandbox: &Sandbox) -> Result<()> {
+    let options = Options {
+        leaks: true,
+        ..shell(
+            sandbox,
+            "set -e; cd /sys/kernel/debug
+             for file in failslab/ignore-gfp-wait failslab/stacktrace-depth \
+                 fail_page_alloc/min-order fail_usercopy/probability fail_futex/probability \
+                 fail_function/inject /proc/self/fail-nth /proc/self/make-it-fail kmemleak \
+                 debug_objects/stats; do
+                 test -e $file || { echo \"no $file\" >&2; exit 1; }
+             done
+             grep -q '^ debug_locks: *1$' /proc/lockdep_stats",
+        )
+    };
+    let ran = ran(sandbox, &options, Vec::new());
+    let stderr = String::from_utf8_lossy(&ran.stderr).into_owned();
+    let status = ran.status?;
+    ensure!(status == 0, "the status is {status}: {stderr}");
+    Ok(())
+}
+
 fn timeout_ends(sandbox: &Sandbox) -> Result<()> {
     let options = Options {
         timeout: Duration::from_secs(2),
-        ..shell("sleep 600")
+        ..shell(sandbox, "sleep 600")
     };
     let (message, status) = ran(sandbox, &options, Vec::new()).failure()?;
     ensure!(
@@ -178,7 +213,7 @@ fn timeout_ends(sandbox: &Sandbox) -> Result<()> {
 }
 
 fn death_fails(sandbox: &Sandbox) -> Result<()> {
-    let options = shell("echo b > /proc/sysrq-trigger; sleep 60");
+    let options = shell(sandbox, "echo b > /proc/sysrq-trigger; sleep 60");
     let (message, status) = ran(sandbox, &options, Vec::new()).failure()?;
     ensure!(
         status == Exit::Guest as u8,
@@ -195,7 +230,7 @@ fn much_output_passes(sandbox: &Sandbox) -> Result<()> {
     );
     let options = Options {
         timeout: LONG_LIMIT,
-        ..shell(&script)
+        ..shell(sandbox, &script)
     };
     let sink = LineSink::default();
     let streams = Streams {
@@ -216,7 +251,7 @@ fn much_output_passes(sandbox: &Sandbox) -> Result<()> {
 fn counts_instructions(sandbox: &Sandbox) -> Result<()> {
     let options = Options {
         icount: true,
-        ..shell("nproc")
+        ..shell(sandbox, "nproc")
     };
     let ran = ran(sandbox, &options, Vec::new());
     ensure!(

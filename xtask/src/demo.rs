@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::kernel::Request;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{
+    Choice,
+    Sandbox, //
+};
 use crate::say::say;
 use crate::vm::{
     self,
@@ -22,12 +24,12 @@ const PARAMETERS: &str = "classic=1";
 const LIMIT: Duration = Duration::from_secs(600);
 
 /// Boots the guest and runs the tour in it.
-pub fn run(request: Option<&Request>) -> Result<u8> {
-    let sandbox = Sandbox::prepare(request)?;
-    say!("booting Linux {} in a guest", sandbox.kernel.release);
+pub fn run(choice: Option<&Choice>) -> Result<u8> {
+    let sandbox = Sandbox::prepare(choice)?;
+    say!("booting Linux {} in a guest", sandbox.release());
     let options = vm::Options {
         parameters: PARAMETERS.to_owned(),
-        timeout: LIMIT,
+        timeout: LIMIT * sandbox.patience(),
         command: vec![PROGRAM.into()],
         ..vm::Options::default()
     };

@@ -28,6 +28,10 @@ pub const SANDBOX_BYTES: u64 = 5_000_000_000;
 pub const BYTES_FOR_ALL: u64 = 6_500_000_000;
 /// Bytes that must be free while a kernel's part of it is made.
 pub const BYTES_FOR_KERNEL: u64 = 3_500_000_000;
+/// Bytes that a debug kernel takes, besides.
+pub const DEBUG_KERNEL_BYTES: u64 = 3_000_000_000;
+/// Bytes that must be free while it is made.
+pub const BYTES_FOR_DEBUG_KERNEL: u64 = 3_500_000_000;
 
 /// A program or file that a Debian package brings.
 struct Need {

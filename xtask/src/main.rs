@@ -28,12 +28,17 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Result;
+use clap::error::ErrorKind;
 use clap::{
+    CommandFactory,
     Parser,
     Subcommand, //
 };
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{
+    Choice,
+    Sandbox, //
+};
 use crate::say::say;
 
 /// The project's own commands: the sandbox, the module, the guest, the tests.
@@ -116,15 +121,15 @@ enum Task {
 
 #[derive(clap::Args)]
 struct KernelArguments {
-    /// A kernel by its series (7.3), version (7.3.4) or release; if not given, the newest
-    /// supported one
+    /// A kernel by its series (7.3), version (7.3.4) or release, or `debug` for one that checks
+    /// itself, which is built once; if not given, the newest supported one
     #[arg(long = "kernel", value_name = "V")]
-    request: Option<kernel::Request>,
+    choice: Option<Choice>,
 }
 
 impl KernelArguments {
     fn sandbox(&self) -> Result<Sandbox> {
-        Sandbox::prepare(self.request.as_ref())
+        Sandbox::prepare(self.choice.as_ref())
     }
 }
 
@@ -150,13 +155,17 @@ struct VmArguments {
         hide_default_value = true
     )]
     params: String,
-    /// Seconds that the command may take
-    #[arg(long, value_name = "S", default_value_t = vm::DEFAULT_TIMEOUT_SECONDS)]
+    /// Seconds that the command may take [default: 600, with a debug kernel eight times that]
+    #[arg(long, value_name = "S")]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
-    timeout: u64,
+    timeout: Option<u64>,
     /// Do not load the module
     #[arg(long, conflicts_with = "params")]
     plain: bool,
+    /// Look for memory that the kernel lost, after the command and the module's unloading; needs
+    /// --kernel debug, and two minutes or more
+    #[arg(long)]
+    leaks: bool,
     /// The command and its arguments
     #[arg(required = true, last = true, value_name = "CMD")]
     command: Vec<OsString>,
@@ -175,18 +184,31 @@ fn main() -> ExitCode {
 
 fn run(task: Task) -> Result<u8> {
     match task {
-        Task::Demo { kernel } => demo::run(kernel.request.as_ref()),
-        Task::Test { full, kernel } => test::run(kernel.request.as_ref(), full),
+        Task::Demo { kernel } => demo::run(kernel.choice.as_ref()),
+        Task::Test { full, kernel } => test::run(kernel.choice.as_ref(), full),
         Task::Bench { arguments, kernel } => bench::run(&kernel.sandbox()?, &arguments),
         Task::Vm(arguments) => {
+            if arguments.leaks && arguments.kernel.choice != Some(Choice::Debug) {
+                Arguments::command()
+                    .error(
+                        ErrorKind::ArgumentConflict,
+                        "--leaks needs --kernel debug: a stock kernel keeps no account of its memory",
+                    )
+                    .exit();
+            }
             let sandbox = arguments.kernel.sandbox()?;
+            let timeout = match arguments.timeout {
+                Some(seconds) => Duration::from_secs(seconds),
+                None => Duration::from_secs(vm::DEFAULT_TIMEOUT_SECONDS) * sandbox.patience(),
+            };
             let options = vm::Options {
                 cpus: arguments.cpus,
                 icount: arguments.icount,
                 shares: arguments.shares,
                 parameters: arguments.params,
-                timeout: Duration::from_secs(arguments.timeout),
+                timeout,
                 plain: arguments.plain,
+                leaks: arguments.leaks,
                 command: arguments.command,
             };
             vm::run(&sandbox, &options, vm::Streams::own()?)

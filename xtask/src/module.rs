@@ -34,10 +34,7 @@ use crate::exit::{
     Exit,
     Failure, //
 };
-use crate::sandbox::{
-    Sandbox,
-    MAKE_COMPILERS, //
-};
+use crate::sandbox::Sandbox;
 
 /// What the module is made of, in the checkout. Their places relative to each other matter: the
 /// module includes the wire format by path.
@@ -50,7 +47,7 @@ const INSIDE: &str = "/nlcall/build";
 /// Builds `nlcall.ko` for the sandbox's kernel and returns its path.
 pub fn build(sandbox: &Sandbox) -> Result<PathBuf> {
     let checkout = checkout::root();
-    let build = build_folder(&checkout, &sandbox.kernel.release)?;
+    let build = build_folder(&checkout, &sandbox.kernel_name())?;
     let _lock = Lock::take(&build.join("lock"), "building the module")?;
     let mut fingerprint = Sha256::new();
     for source in SOURCES {
@@ -77,12 +74,9 @@ pub fn build(sandbox: &Sandbox) -> Result<PathBuf> {
 fn make(sandbox: &Sandbox, build: &Path) -> Result<()> {
     let jobs = std::thread::available_parallelism()?;
     let output = sandbox
-        .command("make")
+        .make()
         .bind(build, INSIDE)
-        .folder(sandbox.source())
-        .args(MAKE_COMPILERS.iter().copied())
         .args([
-            format!("LOCALVERSION={}", sandbox.kernel.local_version()),
             format!("M={INSIDE}/{MODULE}"),
             format!("-j{jobs}"),
             "modules".to_owned(),
@@ -99,7 +93,7 @@ fn make(sandbox: &Sandbox, build: &Path) -> Result<()> {
             Exit::Failed,
             format!(
                 "the module does not build for {} (see above)",
-                sandbox.kernel.release
+                sandbox.release()
             ),
         )
         .into());
@@ -139,11 +133,11 @@ fn is_expected(line: &str) -> bool {
 }
 
 /// The build folder of a checkout for a kernel.
-fn build_folder(checkout: &Path, release: &str) -> Result<PathBuf> {
+fn build_folder(checkout: &Path, kernel: &str) -> Result<PathBuf> {
     let key = hex(&Sha256::digest(checkout.as_os_str().as_encoded_bytes()));
     let folder = cache::folder()?
         .join("builds")
-        .join(format!("{}-{release}", &key[..8]));
+        .join(format!("{}-{kernel}", &key[..8]));
     fs::create_dir_all(&folder).with_context(|| format!("making {folder:?}"))?;
     Ok(folder)
 }

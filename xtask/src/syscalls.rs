@@ -49,7 +49,7 @@ pub fn check(sandbox: &Sandbox) -> Result<()> {
             format!(
                 "{FILE} is not the table of {}: line {line} is {found:?} and should be {wanted:?}; \
                  `cargo xtask syscalls` writes it anew",
-                sandbox.kernel.release
+                sandbox.release()
             ),
         )
         .into()),
@@ -61,7 +61,7 @@ fn generated(sandbox: &Sandbox, path: &Path) -> Result<String> {
     let table = sandbox.outside(&sandbox.source().join(KERNEL_TABLE));
     let table = fs::read_to_string(&table).with_context(|| format!("reading {table:?}"))?;
     let present = fs::read_to_string(path).with_context(|| format!("reading {path:?}"))?;
-    replace_table(&present, &sandbox.kernel.series(), &entries(&table)?)
+    replace_table(&present, &sandbox.series(), &entries(&table)?)
         .with_context(|| format!("{FILE} has lost the lines {RELEASE:?} and {TABLE:?}"))
 }
 

@@ -21,9 +21,11 @@ use anyhow::{
 use crate::checkout;
 use crate::contract;
 use crate::exit::Exit;
-use crate::kernel::Request;
 use crate::licences;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{
+    Choice,
+    Sandbox, //
+};
 use crate::say::say;
 use crate::syscalls;
 use crate::tally::{
@@ -40,13 +42,31 @@ const GUEST_TESTS: &str = "nlcall-guest-tests";
 /// Time that they may take, and that the long ones may take.
 const LIMIT: Duration = Duration::from_secs(600);
 const FULL_LIMIT: Duration = Duration::from_secs(4 * 3600);
-/// Where the result of the long run is written.
-const RESULT: &str = "docs/results/test-full.md";
+
+/// Where the result of a long run is written.
+struct Record {
+    file: &'static str,
+    title: &'static str,
+    command: &'static str,
+}
+
+/// That of the long run with a stock kernel.
+const RECORD: Record = Record {
+    file: "docs/results/test-full.md",
+    title: "The long test run",
+    command: "cargo xtask test --full",
+};
+/// That of the one with the kernel that checks.
+const DEBUG_RECORD: Record = Record {
+    file: "docs/results/test-debug.md",
+    title: "The long test run on the kernel that checks",
+    command: "cargo xtask test --full --kernel debug",
+};
 
 /// Runs them and returns the exit status. The last line of the output is the sum.
-pub fn run(request: Option<&Request>, full: bool) -> Result<u8> {
+pub fn run(choice: Option<&Choice>, full: bool) -> Result<u8> {
     let begun = Instant::now();
-    let sandbox = Sandbox::prepare(request)?;
+    let sandbox = Sandbox::prepare(choice)?;
     let mut total = Tally::default();
     total += host_tests()?;
     total += check("every file says its licence", licences::check());
@@ -58,8 +78,13 @@ pub fn run(request: Option<&Request>, full: bool) -> Result<u8> {
     let guest = guest_tests(&sandbox, full)?;
     total += guest.tally;
     if full {
-        let path = checkout::root().join(RESULT);
-        write_result(&sandbox, &guest, total, begun.elapsed())?;
+        let record = if sandbox.is_debug() {
+            DEBUG_RECORD
+        } else {
+            RECORD
+        };
+        let path = checkout::root().join(record.file);
+        write_result(&record, &sandbox, &guest, total, begun.elapsed())?;
         say!("the result is in {}", path.display());
     }
     if total.ignored > 0 {
@@ -67,7 +92,7 @@ pub fn run(request: Option<&Request>, full: bool) -> Result<u8> {
     }
     say!(
         "kernel {}, {} s",
-        sandbox.kernel.release,
+        sandbox.release(),
         begun.elapsed().as_secs()
     );
     println!("{total}");
@@ -130,8 +155,10 @@ fn guest_tests(sandbox: &Sandbox, full: bool) -> Result<GuestResult> {
     if full {
         command.push("--full".into());
     }
+    let limit = if full { FULL_LIMIT } else { LIMIT };
     let options = vm::Options {
-        timeout: if full { FULL_LIMIT } else { LIMIT },
+        timeout: limit * sandbox.patience(),
+        leaks: sandbox.is_debug(),
         command,
         ..vm::Options::default()
     };
@@ -147,6 +174,9 @@ fn guest_tests(sandbox: &Sandbox, full: bool) -> Result<GuestResult> {
         Ok(status) => {
             tally += check("the guest's kernel log has no complaint", Ok(()));
             tally += check("the module can be unloaded after the tests", Ok(()));
+            if options.leaks {
+                tally += check("the kernel has lost no memory", Ok(()));
+            }
             if status != 0 && tally.failed == 0 || tally.passed + tally.ignored == 0 {
                 say!("{GUEST_TESTS} ended with status {status} and without a failed test");
                 tally += Tally::FAILED;
@@ -162,6 +192,7 @@ fn guest_tests(sandbox: &Sandbox, full: bool) -> Result<GuestResult> {
 
 /// Writes down what the long run gave, and under which conditions.
 fn write_result(
+    record: &Record,
     sandbox: &Sandbox,
     guest: &GuestResult,
     total: Tally,
@@ -183,8 +214,8 @@ fn write_result(
     let processors = std::thread::available_parallelism().context("counting processors")?;
     let text = format!(
         "<!-- SPDX-License-Identifier: MIT OR Apache-2.0 -->\n\
-         # The long test run\n\n\
-         Written by `cargo xtask test --full`.\n\n\
+         # {}\n\n\
+         Written by `{}`.\n\n\
          | | |\n| --- | --- |\n\
          | commit | {} |\n\
          | kernel | {} |\n\
@@ -194,8 +225,10 @@ fn write_result(
          | all tests, host and guest | **{total}**, {} left out |\n\
          | of these in the guest | {}, {} left out |\n\n\
          ## The guest's tests\n\n```\n{}\n```\n",
+        record.title,
+        record.command,
         git(&["describe", "--always", "--dirty", "--abbrev=12"]),
-        sandbox.kernel,
+        sandbox,
         vm::Options::default().cpus,
         vm::Accelerator::fastest(sandbox)?,
         processor_model(),
@@ -206,7 +239,7 @@ fn write_result(
         guest.tally.ignored,
         guest.output.trim(),
     );
-    let path = checkout::root().join(RESULT);
+    let path = checkout::root().join(record.file);
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder).with_context(|| format!("making {folder:?}"))?;
     }

@@ -47,12 +47,13 @@ pub fn run(test: &Test) -> Result<Completion, Failed> {
     let folder = tempfile::tempdir().expect("a folder for the test's files");
     let mut child = start(test, &output, folder.path());
     let group = Pid::from_raw(child.id() as i32);
-    let status = match wait(&mut child, test.patience) {
+    let patience = patience::scaled(test.patience);
+    let status = match wait(&mut child, patience) {
         Some(status) => status,
         None => {
             let traces = traces::of_group(group);
             end(group, &mut child);
-            let secs = test.patience.as_secs();
+            let secs = patience.as_secs();
             let said = said(&mut output);
             return Err(format!("hangs: no end after {secs} s\n{traces}\n{said}").into());
         }

@@ -30,7 +30,7 @@ static IS_FULL: AtomicBool = AtomicBool::new(false);
 static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static DURATIONS: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
 
-/// When it is taken that a test hangs. Not a promise about time: a slow machine needs a fraction.
+/// When it is taken that a test hangs, in a stock kernel. Not a promise about time: a slow machine needs a fraction.
 const PATIENCE: Duration = Duration::from_secs(180);
 
 /// One test.

@@ -32,6 +32,7 @@ use guest_init::{
     Finished,
     Job,
     MODULE_FILE,
+    PATIENCE_VARIABLE,
     PROGRAMS_DIR,
     RUN_DIR, //
 };
@@ -49,7 +50,7 @@ use crate::port;
 const FOLDER: &str = "/tmp/work";
 /// Largest piece that a relay carries.
 const PIECE_BYTES: usize = 256 * 1024;
-/// How long processes may take to end once they have been killed.
+/// How long processes may take to end once they have been killed, in a stock kernel.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// Exit statuses of a command that cannot be started, as shells have them.
 const NOT_FOUND: u8 = 127;
@@ -81,6 +82,7 @@ pub fn run(job: &Job) -> Result<Finished> {
         .env("USER", "root")
         .env("LANG", "C.UTF-8")
         .env("NLCALL_MODULE", Path::new(RUN_DIR).join(MODULE_FILE))
+        .env(PATIENCE_VARIABLE, job.patience.to_string())
         .envs(job.env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -113,7 +115,7 @@ pub fn run(job: &Job) -> Result<Finished> {
     let stdout = child.stdout.take().map(|from| relay(from, output));
     let stderr = child.stderr.take().map(|from| relay(from, errors));
     let status = wait_for(pid)?;
-    end_all_others()?;
+    end_all_others(PATIENCE * job.patience)?;
     Ok(Finished {
         status,
         stdout_bytes: join(stdout)?,
@@ -171,8 +173,8 @@ fn exit_status(status: WaitStatus) -> u8 {
     u8::try_from(code).unwrap_or(u8::MAX)
 }
 
-/// Kills every other process and waits until none is left.
-fn end_all_others() -> Result<()> {
+/// Kills every other process and waits until none is left, as long as this.
+fn end_all_others(patience: Duration) -> Result<()> {
     let begun = Instant::now();
     loop {
         // To kill(2) the process group of the first process means: every process but the first.
@@ -183,10 +185,10 @@ fn end_all_others() -> Result<()> {
         match rustix::process::wait(WaitOptions::NOHANG) {
             Ok(Some(_)) | Err(Errno::INTR) => {}
             Ok(None) => {
-                if begun.elapsed() > PATIENCE {
+                if begun.elapsed() > patience {
                     bail!(
                         "processes outlived SIGKILL for {} s:{}",
-                        PATIENCE.as_secs(),
+                        patience.as_secs(),
                         processes()
                     );
                 }

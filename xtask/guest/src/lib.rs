@@ -45,6 +45,8 @@ pub const MODULE_FILE: &str = "nlcall.ko";
 pub const PROGRAMS_DIR: &str = "bin";
 /// Name of the module once it is loaded.
 pub const MODULE_NAME: &str = "nlcall";
+/// Variable of the command's environment with the job's [`patience`](Job::patience).
+pub const PATIENCE_VARIABLE: &str = "NLCALL_PATIENCE";
 /// What the host sends when it has read everything.
 pub const ACKNOWLEDGED: u8 = b'!';
 
@@ -59,6 +61,12 @@ pub struct Job {
     pub module: Option<String>,
     /// Folders shared with the host, besides the two of [`tag`].
     pub shares: Vec<Share>,
+    /// How often longer than in a stock kernel everything may take; the command finds it in
+    /// [`PATIENCE_VARIABLE`].
+    pub patience: u32,
+    /// Look for leaked memory of the kernel when the module is unloaded; the kernel must keep
+    /// account of its allocations.
+    pub leaks: bool,
 }
 
 /// A folder of the host in the guest.

@@ -4,6 +4,7 @@
 //!
 //! It starts from an initramfs that holds nothing else, so it is linked statically.
 
+mod checkers;
 mod command;
 mod module;
 mod mounts;
@@ -30,6 +31,9 @@ use guest_init::{
     JOB_FILE,
     RUN_DIR, //
 };
+
+/// The most that the kernel takes for `watchdog_thresh`.
+const MOST_WATCHDOG_SECONDS: u32 = 60;
 
 fn main() {
     let mut control = match start() {
@@ -73,30 +77,38 @@ fn run(finished: &mut Option<Finished>) -> Result<Finished> {
     let job: Job = serde_json::from_slice(&job).with_context(|| format!("reading {path:?}"))?;
     mounts::mount_shares(&job.shares)?;
     network::set_up()?;
-    set_limits()?;
+    set_limits(job.patience)?;
     if let Some(parameters) = &job.module {
         module::load(parameters)?;
     }
     let result = command::run(&job)?;
     *finished = Some(result);
     if job.module.is_some() {
-        module::unload()?;
+        module::unload(job.patience)?;
     }
+    if job.leaks {
+        checkers::look_for_leaks()?;
+    }
+    checkers::are_still_on()?;
     Ok(result)
 }
 
 /// What the kernel shall take for a hang here, where a machine emulated in software shares its
 /// processors with others; and an oops ends the machine, so that the host sees it at once.
-fn set_limits() -> Result<()> {
+fn set_limits(patience: u32) -> Result<()> {
     for (name, value) in [
-        ("hung_task_timeout_secs", "60"),
-        ("watchdog_thresh", "30"),
-        ("panic_on_oops", "1"),
+        ("hung_task_timeout_secs", 60 * patience),
+        (
+            "watchdog_thresh",
+            (30 * patience).min(MOST_WATCHDOG_SECONDS),
+        ),
+        ("panic_on_oops", 1),
     ] {
         let path = Path::new("/proc/sys/kernel").join(name);
         // A kernel built without the detector has no knob for it.
         if path.exists() {
-            std::fs::write(&path, value).with_context(|| format!("setting {path:?}"))?;
+            std::fs::write(&path, value.to_string())
+                .with_context(|| format!("setting {path:?}"))?;
         }
     }
     Ok(())

@@ -22,7 +22,7 @@ use guest_init::{
 };
 use rustix::io::Errno;
 
-/// How long sessions that end by themselves may keep the module.
+/// How long sessions that end by themselves may keep the module, in a stock kernel.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Loads the module with these parameters.
@@ -37,14 +37,14 @@ pub fn load(parameters: &str) -> Result<()> {
 
 /// Unloads the module. It must go: no process is left that could use it. A command may have
 /// unloaded it.
-pub fn unload() -> Result<()> {
+pub fn unload(patience: u32) -> Result<()> {
     let name = CString::new(MODULE_NAME)?;
     let begun = Instant::now();
     loop {
         // O_NONBLOCK: a module in use is an answer, not something to wait for in the kernel.
         match rustix::system::delete_module(&name, libc::O_NONBLOCK) {
             Ok(()) | Err(Errno::NOENT) => return Ok(()),
-            Err(Errno::WOULDBLOCK | Errno::BUSY) if begun.elapsed() < PATIENCE => {
+            Err(Errno::WOULDBLOCK | Errno::BUSY) if begun.elapsed() < PATIENCE * patience => {
                 std::thread::sleep(Duration::from_millis(20));
             }
             Err(error) => {

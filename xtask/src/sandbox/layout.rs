@@ -12,10 +12,6 @@ use anyhow::{
     Context,
     Result, //
 };
-use sha2::{
-    Digest,
-    Sha256, //
-};
 
 use crate::apt;
 use crate::cache;
@@ -44,17 +40,8 @@ impl Layout {
     /// The sandbox that this version of the project makes; one with other contents has another
     /// name.
     pub fn find(packages: &[&str]) -> Result<Self> {
-        let mut hash = Sha256::new();
-        for part in [apt::SUITE, apt::BACKPORTS].iter().chain(packages) {
-            hash.update(part);
-            hash.update("\n");
-        }
-        let key: String = hash
-            .finalize()
-            .iter()
-            .take(4)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
+        let suites = [apt::SUITE, apt::BACKPORTS];
+        let key = cache::key(suites.iter().chain(packages).copied());
         let folder = cache::folder()?.join(format!("sandbox-{}-{key}", apt::SUITE));
         for part in ["logs", "stamps"] {
             let part = folder.join(part);
@@ -66,6 +53,12 @@ impl Layout {
     /// The file that is locked while something is made.
     pub fn lock(&self) -> PathBuf {
         self.folder.join("lock")
+    }
+
+    /// The file that is locked while a debug kernel is made, which takes long and is in nobody
+    /// else's way.
+    pub fn debug_lock(&self) -> PathBuf {
+        self.folder.join("debug.lock")
     }
 
     /// The tree.
@@ -91,6 +84,11 @@ impl Layout {
     /// The log of a step.
     pub fn log(&self, name: &str) -> PathBuf {
         self.folder.join("logs").join(format!("{name}.log"))
+    }
+
+    /// What is noted about a step that is done.
+    pub fn note(&self, name: &str) -> Option<String> {
+        fs::read_to_string(self.stamp(name)).ok()
     }
 
     /// Whether a step is done.
@@ -136,7 +134,7 @@ impl Layout {
         ready.retain(|kernel| self.is_done(&artifacts_step(kernel)));
         if request.is_none() {
             // Without the stamp nobody has asked the mirror for its newest yet.
-            let newest = fs::read_to_string(self.stamp(DEFAULT)).unwrap_or_default();
+            let newest = self.note(DEFAULT).unwrap_or_default();
             ready.retain(|kernel| kernel.release == newest);
         }
         Ok(kernel::choose(&ready, request).ok())

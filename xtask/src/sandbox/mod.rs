@@ -6,14 +6,19 @@
 //! It is made in steps, each with a stamp that says it is done; a run that was interrupted goes on
 //! with the first step that has none. The steps of a kernel have stamps of their own, so several
 //! kernels share one tree.
+//!
+//! A debug kernel is made of a stock one's source, in steps that come on top of a ready sandbox.
 
+mod debug;
 mod layout;
 mod steps;
 
+use std::fmt;
 use std::path::{
     Path,
     PathBuf, //
 };
+use std::str::FromStr;
 
 use anyhow::{
     Context,
@@ -56,33 +61,96 @@ const PACKAGES: &[&str] = &[
     "virtiofsd",
 ];
 
-/// Compilers that the kernel was built with, for `make`.
-pub const MAKE_COMPILERS: &[&str] = &["CC=gcc-14", "HOSTCC=gcc-14"];
+/// Compilers that a stock kernel was built with, for `make`.
+const MAKE_COMPILERS: &[&str] = &["CC=gcc-14", "HOSTCC=gcc-14"];
+
+/// Which kernel the user asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// A stock one.
+    Stock(Request),
+    /// The one that checks, made of the newest stock one's source.
+    Debug,
+}
+
+impl FromStr for Choice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            debug::NAME => Ok(Self::Debug),
+            _ => text
+                .parse()
+                .map(Self::Stock)
+                .map_err(|error| format!("{error}; {:?} is the one that checks", debug::NAME)),
+        }
+    }
+}
 
 /// A sandbox that is ready for a kernel.
 #[derive(Clone, Debug)]
 pub struct Sandbox {
     layout: Layout,
-    /// The kernel it is ready for.
-    pub kernel: Kernel,
+    /// The stock kernel that it is ready for.
+    kernel: Kernel,
+    /// The debug kernel made of that one's source, where it was asked for.
+    debug: Option<DebugKernel>,
+}
+
+/// A debug kernel that is ready.
+#[derive(Clone, Debug)]
+struct DebugKernel {
+    place: debug::Place,
+    release: String,
 }
 
 impl Sandbox {
     /// The sandbox for the kernel that was asked for, or for the newest supported one. Makes what
     /// is missing.
-    pub fn prepare(request: Option<&Request>) -> Result<Self> {
+    pub fn prepare(choice: Option<&Choice>) -> Result<Self> {
         let layout = Layout::find(PACKAGES)?;
-        if let Some(kernel) = layout.ready_kernel(request)? {
-            return Ok(Self { layout, kernel });
-        }
-        let lock = Lock::take(&layout.lock(), "preparing the sandbox")?;
-        // Another run may have finished it meanwhile.
-        let kernel = match layout.ready_kernel(request)? {
-            Some(kernel) => kernel,
-            None => steps::carry_out(&layout, request)?,
+        let request = match choice {
+            Some(Choice::Stock(request)) => Some(request),
+            Some(Choice::Debug) | None => None,
         };
-        drop(lock);
-        Ok(Self { layout, kernel })
+        let kernel = Self::stock_kernel(&layout, request)?;
+        let debug = match choice {
+            Some(Choice::Debug) => Some(Self::debug_kernel(&layout, &kernel)?),
+            Some(Choice::Stock(_)) | None => None,
+        };
+        Ok(Self {
+            layout,
+            kernel,
+            debug,
+        })
+    }
+
+    fn stock_kernel(layout: &Layout, request: Option<&Request>) -> Result<Kernel> {
+        if let Some(kernel) = layout.ready_kernel(request)? {
+            return Ok(kernel);
+        }
+        let _lock = Lock::take(&layout.lock(), "preparing the sandbox")?;
+        // Another run may have finished it meanwhile.
+        match layout.ready_kernel(request)? {
+            Some(kernel) => Ok(kernel),
+            None => steps::carry_out(layout, request),
+        }
+    }
+
+    fn debug_kernel(layout: &Layout, kernel: &Kernel) -> Result<DebugKernel> {
+        let place = debug::Place::of(kernel);
+        let step = place.kernel_step(kernel);
+        let release = match layout.note(&step) {
+            Some(release) => release,
+            None => {
+                let _lock = Lock::take(&layout.debug_lock(), "making the debug kernel")?;
+                match layout.note(&step) {
+                    Some(release) => release,
+                    None => steps::make_debug_kernel(layout, kernel, &place)?,
+                }
+            }
+        };
+        Ok(DebugKernel { place, release })
     }
 
     /// Sees to it that the tree holds what only the benchmark needs: the tools of ext4.
@@ -99,9 +167,47 @@ impl Sandbox {
         self.layout.tree()
     }
 
-    /// The prepared source of the kernel, as a path inside the tree.
+    /// What the kernel calls itself (`uname -r`).
+    pub fn release(&self) -> &str {
+        match &self.debug {
+            None => &self.kernel.release,
+            Some(debug) => &debug.release,
+        }
+    }
+
+    /// The kernel's series: `7.3`.
+    pub fn series(&self) -> String {
+        self.kernel.series()
+    }
+
+    /// A name that no other kernel of the sandbox has.
+    pub fn kernel_name(&self) -> String {
+        match &self.debug {
+            None => self.kernel.release.clone(),
+            Some(debug) => format!("{}-{}", debug.release, debug.place.key),
+        }
+    }
+
+    /// Whether the kernel is the one that checks.
+    pub fn is_debug(&self) -> bool {
+        self.debug.is_some()
+    }
+
+    /// How often longer than in a stock kernel everything may take.
+    pub fn patience(&self) -> u32 {
+        if self.is_debug() {
+            debug::PATIENCE
+        } else {
+            1
+        }
+    }
+
+    /// The source of the kernel, as a path inside the tree.
     pub fn source(&self) -> PathBuf {
-        layout::source(&self.kernel)
+        match &self.debug {
+            None => layout::source(&self.kernel),
+            Some(debug) => debug.place.source.clone(),
+        }
     }
 
     /// A path of the tree, as seen from outside.
@@ -114,8 +220,32 @@ impl Sandbox {
         Chamber::new(&self.tree(), program)
     }
 
+    /// `make`, for modules of the kernel.
+    pub fn make(&self) -> Chamber {
+        let mut make = self.command("make");
+        match &self.debug {
+            None => make
+                .folder(layout::source(&self.kernel))
+                .args(MAKE_COMPILERS.iter().copied())
+                .arg(format!("LOCALVERSION={}", self.kernel.local_version())),
+            Some(debug) => make
+                .folder(&debug.place.folder)
+                .args(debug::MAKE_COMPILERS.iter().copied())
+                .args(debug::MAKE_VARIABLES.iter().copied()),
+        };
+        make
+    }
+
     /// The kernel's image, as a path inside the tree.
     pub fn image(&self) -> Result<PathBuf> {
+        match &self.debug {
+            None => self.stock_image(),
+            Some(debug) => Ok(debug.place.image()),
+        }
+    }
+
+    /// The image of the stock kernel, as a path inside the tree.
+    pub fn stock_image(&self) -> Result<PathBuf> {
         let release = &self.kernel.release;
         [
             format!("/usr/lib/modules/{release}/vmlinuz"),
@@ -125,5 +255,34 @@ impl Sandbox {
         .map(PathBuf::from)
         .find(|path| self.outside(path).exists())
         .with_context(|| format!("no image of {release} in {:?}", self.tree()))
+    }
+}
+
+/// Names the kernel, for a person.
+impl fmt::Display for Sandbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.debug {
+            None => self.kernel.fmt(f),
+            Some(debug) => write!(
+                f,
+                "{} (debug {}, from the source of Debian {})",
+                debug.release, debug.place.key, self.kernel.package_version
+            ),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernel_that_checks_has_a_name_among_the_versions() {
+        assert_eq!("debug".parse(), Ok(Choice::Debug));
+        assert_eq!("7.3".parse(), Ok(Choice::Stock("7.3".parse().unwrap())));
+        for wrong in ["6.12", "debugger", ""] {
+            let error = wrong.parse::<Choice>().unwrap_err();
+            assert!(error.contains("\"debug\""), "{error}");
+        }
     }
 }

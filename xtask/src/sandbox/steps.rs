@@ -26,10 +26,12 @@ use super::layout::{
     SOURCES, //
 };
 use super::{
+    debug,
     MAKE_COMPILERS,
     PACKAGES, //
 };
 use crate::apt;
+use crate::cache::Lock;
 use crate::chamber::{
     self,
     Chamber, //
@@ -65,6 +67,12 @@ pub fn add_bench_tools(layout: &Layout) -> Result<()> {
 pub const BENCH_TOOLS: &str = "bench-tools";
 /// What the tree holds for the benchmark: mkfs.ext4.
 const BENCH_PACKAGES: &[&str] = &["e2fsprogs"];
+
+/// Carries out the steps of a debug kernel that are not done, on top of a sandbox that is ready for
+/// the stock kernel, and returns its release name.
+pub fn make_debug_kernel(layout: &Layout, kernel: &Kernel, place: &debug::Place) -> Result<String> {
+    Steps { layout }.debug_kernel(kernel, place)
+}
 
 struct Steps<'a> {
     layout: &'a Layout,
@@ -205,13 +213,17 @@ impl Steps<'_> {
             .command()
     }
 
-    fn make_tools(&self) -> Result<()> {
-        let mut stage = Stage::begin("2/5 toolchain and QEMU", self.layout.log("2-tools"), 730)?;
+    fn install(&self, stage: &mut Stage, packages: &[&str]) -> Result<()> {
         // An earlier attempt may have been interrupted between unpacking and configuring.
         stage.run(self.command("dpkg").args(["--configure", "-a"]).command()?)?;
         stage.run(self.apt_get(&["update"])?)?;
-        stage.run(self.apt_get(&[&["install"], PACKAGES].concat())?)?;
-        stage.run(self.apt_get(&["clean"])?)?;
+        stage.run(self.apt_get(&[&["install"], packages].concat())?)?;
+        stage.run(self.apt_get(&["clean"])?)
+    }
+
+    fn make_tools(&self) -> Result<()> {
+        let mut stage = Stage::begin("2/5 toolchain and QEMU", self.layout.log("2-tools"), 730)?;
+        self.install(&mut stage, PACKAGES)?;
         self.layout.set_done("tools", &PACKAGES.join("\n"))?;
         stage.done();
         Ok(())
@@ -220,10 +232,7 @@ impl Steps<'_> {
     fn make_bench_tools(&self) -> Result<()> {
         let title = "the benchmark's tools";
         let mut stage = Stage::begin(title, self.layout.log("bench-tools"), 20)?;
-        stage.run(self.command("dpkg").args(["--configure", "-a"]).command()?)?;
-        stage.run(self.apt_get(&["update"])?)?;
-        stage.run(self.apt_get(&[&["install"], BENCH_PACKAGES].concat())?)?;
-        stage.run(self.apt_get(&["clean"])?)?;
+        self.install(&mut stage, BENCH_PACKAGES)?;
         self.layout
             .set_done(BENCH_TOOLS, &BENCH_PACKAGES.join("\n"))?;
         stage.done();
@@ -274,9 +283,17 @@ impl Steps<'_> {
 
     fn unpack_source(&self, kernel: &Kernel) -> Result<()> {
         let mut stage = Stage::begin("4/5 kernel source", self.layout.log("4-source"), 83)?;
-        let folder = source(kernel);
-        chamber::remove_tree(&self.layout.outside(&folder))?;
-        stage.run(self.command("mkdir").arg("-p").arg(&folder).command()?)?;
+        self.unpack(&mut stage, kernel, &source(kernel))?;
+        self.layout
+            .set_done(&source_step(kernel), &kernel.package_version)?;
+        stage.done();
+        Ok(())
+    }
+
+    /// Unpacks a kernel's source into a folder of the tree, which then holds nothing else.
+    fn unpack(&self, stage: &mut Stage, kernel: &Kernel, folder: &Path) -> Result<()> {
+        chamber::remove_tree(&self.layout.outside(folder))?;
+        stage.run(self.command("mkdir").arg("-p").arg(folder).command()?)?;
         stage.run(
             self.command("tar")
                 .args([
@@ -287,13 +304,9 @@ impl Steps<'_> {
                 ])
                 .arg(format!("/usr/src/linux-source-{}.tar.xz", kernel.series()))
                 .arg("--directory")
-                .arg(&folder)
+                .arg(folder)
                 .command()?,
-        )?;
-        self.layout
-            .set_done(&source_step(kernel), &kernel.package_version)?;
-        stage.done();
-        Ok(())
+        )
     }
 
     /// Rebuilds what Debian's headers leave out: the Rust crates of the kernel, with its own
@@ -362,5 +375,87 @@ impl Steps<'_> {
             ),
         )
         .into())
+    }
+
+    /// Carries out the steps of a debug kernel that are not done.
+    fn debug_kernel(&self, kernel: &Kernel, place: &debug::Place) -> Result<String> {
+        host::check(&self.layout.folder, host::BYTES_FOR_DEBUG_KERNEL)?;
+        say!(
+            "making the debug kernel of {kernel}: about {:.0} GB on disk, half an hour on two \
+             processors (once for each configuration)",
+            host::DEBUG_KERNEL_BYTES as f64 / 1e9
+        );
+        if !self.layout.is_done(debug::TOOLS_STEP) {
+            self.make_debug_tools()?;
+        }
+        let source_step = debug::Place::source_step(kernel);
+        if !self.layout.is_done(&source_step) {
+            let mut stage =
+                Stage::begin("debug 2/3 source", self.layout.log("debug-2-source"), 83)?;
+            self.unpack(&mut stage, kernel, &place.source)?;
+            self.layout
+                .set_done(&source_step, &kernel.package_version)?;
+            stage.done();
+        }
+        self.build_debug_kernel(kernel, place)
+    }
+
+    fn make_debug_tools(&self) -> Result<()> {
+        // The packages of the tree are in everybody's way.
+        let _lock = Lock::take(&self.layout.lock(), "installing clang in the sandbox")?;
+        let mut stage = Stage::begin("debug 1/3 clang", self.layout.log("debug-1-clang"), 37)?;
+        self.install(&mut stage, debug::PACKAGES)?;
+        self.layout
+            .set_done(debug::TOOLS_STEP, &debug::PACKAGES.join("\n"))?;
+        stage.done();
+        Ok(())
+    }
+
+    /// Configures and builds a debug kernel, going on with what an earlier attempt has left.
+    fn build_debug_kernel(&self, kernel: &Kernel, place: &debug::Place) -> Result<String> {
+        let mut stage = Stage::begin("debug 3/3 kernel", self.layout.log("debug-3-kernel"), 2240)?;
+        let outside = self.layout.outside(&place.folder);
+        fs::create_dir_all(&outside).with_context(|| format!("making {outside:?}"))?;
+        let fragment = outside.join(debug::FRAGMENT);
+        fs::write(&fragment, debug::fragment()).with_context(|| format!("writing {fragment:?}"))?;
+        let allconfig = format!(
+            "KCONFIG_ALLCONFIG={}",
+            place.folder.join(debug::FRAGMENT).display()
+        );
+        let jobs = format!("-j{}", std::thread::available_parallelism()?);
+        let make = |targets: &[&str]| {
+            self.command("make")
+                .folder(&place.source)
+                .arg(format!("O={}", place.folder.display()))
+                .args(debug::MAKE_COMPILERS.iter().copied())
+                .args(debug::MAKE_VARIABLES.iter().copied())
+                .args(targets.iter().copied())
+                .command()
+        };
+        let read = |file: &str| {
+            let path = outside.join(file);
+            fs::read_to_string(&path).with_context(|| format!("reading {path:?}"))
+        };
+        stage.run(make(&[&allconfig, "allnoconfig"])?)?;
+        let lost = debug::lost_options(&read(".config")?);
+        ensure!(
+            lost.is_empty(),
+            "these options of the debug kernel need something that its configuration or the \
+             sandbox lacks: {}",
+            lost.join(" ")
+        );
+        stage.run(make(&[&jobs, "bzImage"])?)?;
+        stage.run(make(&[&jobs, "modules_prepare"])?)?;
+        // A whole build would add what the kernel's own modules export; none is built.
+        fs::copy(
+            outside.join("vmlinux.symvers"),
+            outside.join("Module.symvers"),
+        )
+        .with_context(|| format!("copying the kernel's symbols in {outside:?}"))?;
+        let release = read("include/config/kernel.release")?.trim().to_owned();
+        self.layout.set_done(&place.kernel_step(kernel), &release)?;
+        stage.done();
+        say!("the debug kernel is ready: {release}");
+        Ok(release)
     }
 }

@@ -105,7 +105,7 @@ impl Accelerator {
     }
 }
 
-/// Boots the kernel without a root, to the panic in which that ends.
+/// Boots the stock kernel without a root, to the panic in which that ends.
 fn boots_with_kvm(sandbox: &Sandbox) -> Result<bool> {
     let folder = tempfile::tempdir().context("making a temporary folder")?;
     let log = folder.path().join("log");
@@ -122,7 +122,7 @@ fn boots_with_kvm(sandbox: &Sandbox) -> Result<bool> {
         .args(["-machine", "q35", "-m", "512M", "-serial", "stdio"])
         .args(Accelerator::Kvm.arguments().iter().copied())
         .arg("-kernel")
-        .arg(sandbox.image()?)
+        .arg(sandbox.stock_image()?)
         .args(["-append", "console=ttyS0 panic=-1"])
         .command()?
         .stdout(log_file)

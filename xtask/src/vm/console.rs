@@ -4,19 +4,25 @@
 
 use std::sync::LazyLock;
 
-use regex::RegexSet;
+use regex::{
+    Regex,
+    RegexSet, //
+};
 
 /// What the kernel says when something is wrong. A line matches behind its time stamp.
 const COMPLAINTS: &[&str] = &[
     r"^WARNING: ",
-    r"^BUG: ",
+    // The slab allocator leaves out the colon.
+    r"^BUG[: ]",
+    // Lockdep, where a lock is taken inside one of a kind that must not wait for it.
+    r"^\[ BUG: ",
     r"^watchdog: BUG: ",
     r"\bOops\b",
     r"^kernel BUG at ",
     r"^Kernel panic",
     r"^Call Trace:",
     r"^INFO: task .* blocked for more than ",
-    r"\bdetected stalls on CPUs",
+    r"\bdetected (expedited )?stalls on CPUs",
     r"\bself-detected stall on CPU",
     r"\bkthread starved for ",
     r"\bLOCKUP\b",
@@ -29,7 +35,10 @@ const COMPLAINTS: &[&str] = &[
     r"^INFO: (possible|suspicious|inconsistent|trying to register non-static key)",
     r"\bsuspicious RCU usage",
     r"^rust_kernel: panicked at ",
-    r"^kmemleak: [1-9][0-9]* new suspected memory leaks",
+    r"^kmemleak: (unreferenced object|[1-9][0-9]* new suspected memory leaks|Cannot allocate )",
+    // Each of these ends the checks.
+    r"^INFO: lockdep is turned off",
+    r"^kmemleak: Memory pool empty",
     r"^unregister_netdevice: waiting for ",
     r"page allocation failure",
     r"^ODEBUG: ",
@@ -37,8 +46,12 @@ const COMPLAINTS: &[&str] = &[
 ];
 
 /// Lines that announce a trace that is no complaint: the kernel explains which process it ended for
-/// want of memory, which is the service that a program over its limit gets.
-const ANNOUNCES_TRACE: &str = "invoked oom-killer: ";
+/// want of memory, which is the service that a program over its limit gets; or which allocation it
+/// let fail because a test asked for that.
+const ANNOUNCES_TRACE: &[&str] = &[
+    "invoked oom-killer: ",
+    "FAULT_INJECTION: forcing a failure.",
+];
 
 static PATTERNS: LazyLock<RegexSet> = LazyLock::new(|| {
     RegexSet::new(COMPLAINTS).unwrap_or_else(|error| panic!("a pattern is wrong: {error}"))
@@ -54,7 +67,7 @@ impl Scanner {
     /// Whether this line is a complaint.
     pub fn complains(&mut self, line: &str) -> bool {
         let message = without_time_stamp(line);
-        if message.contains(ANNOUNCES_TRACE) {
+        if ANNOUNCES_TRACE.iter().any(|line| message.contains(line)) {
             self.trace_is_announced = true;
         }
         if message.starts_with("Call Trace:") && std::mem::take(&mut self.trace_is_announced) {
@@ -64,16 +77,18 @@ impl Scanner {
     }
 }
 
-/// The message of a line: `[    1.234567] message`, or `[    1.234567][  T123] message`.
+/// The message of a line: `[    1.234567] message`, or `[    1.234567][  T123] message`, where the
+/// second names the thread (T) or processor (C) that said it.
 fn without_time_stamp(line: &str) -> &str {
-    let mut message = line.trim();
-    while let Some((_, rest)) = message
-        .strip_prefix('[')
-        .and_then(|rest| rest.split_once(']'))
-    {
-        message = rest.trim_start();
+    static STAMP: LazyLock<Regex> = LazyLock::new(|| {
+        Regex::new(r"^\[ *[0-9]+\.[0-9]+\](\[ *[TC][0-9]+\])? ?")
+            .unwrap_or_else(|error| panic!("the pattern is wrong: {error}"))
+    });
+    let line = line.trim();
+    match STAMP.find(line) {
+        Some(stamp) => line[stamp.end()..].trim_start(),
+        None => line,
     }
-    message
 }
 
 #[cfg(test)]
@@ -97,7 +112,19 @@ mod tests {
             "[    2.000000] Kernel panic - not syncing: Attempted to kill init!",
             "[    2.000000] refcount_t: underflow; use-after-free.",
             "[    2.000000] BUG: KASAN: slab-use-after-free in nlcall_exit+0x1/0x2",
+            "[    2.000000][   T77] BUG: KASAN: slab-out-of-bounds in nlcall_exit+0x1/0x2",
+            "[    2.000000] BUG nlcall_call (Tainted: G           O      ): Objects remaining on __kmem_cache_shutdown()",
             "[    2.000000] WARNING: possible circular locking dependency detected",
+            "[    2.000000][   T77] WARNING: inconsistent lock state",
+            "[    2.000000][   T77] [ BUG: Invalid wait context ]",
+            "[    2.000000][   T77] BUG: sleeping function called from invalid context at mm/slab.h:1",
+            "[    2.000000][   T77] BUG: MAX_LOCKDEP_CHAINS too low!",
+            "[    2.000000][   T77] INFO: lockdep is turned off.",
+            "[    2.000000][   T77] ODEBUG: Out of memory. ODEBUG disabled",
+            "[    2.000000][   T77] ODEBUG: object 0000 is on stack 0000, but NOT annotated.",
+            "[    2.000000][    C0] rcu: INFO: rcu_preempt detected expedited stalls on CPUs/tasks: {",
+            "[    2.000000][    T1] kmemleak: unreferenced object 0xffff888001234500 (size 64):",
+            "[    2.000000][    T1] kmemleak: 1 new suspected memory leaks (see /sys/kernel/debug/kmemleak)",
             "[    2.000000] rust_kernel: panicked at nlcall_main.rs:1:1:",
             "[    2.000000] Call Trace:",
         ] {
@@ -115,10 +142,26 @@ mod tests {
             "[    1.000000] rcu: Preemptible hierarchical RCU implementation.",
             "[    1.000000] kfence: initialized - using 2097152 bytes for 255 objects",
             "[    1.000000] Memory cgroup out of memory: Killed process 77 (victim)",
+            "[    1.000000][    T0] kmemleak: Kernel memory leak detector disabled",
+            "[    1.000000][    T1] kmemleak: Kernel memory leak detector initialized (mem pool available: 15000)",
+            "[    1.000000][    T0] Running RCU self tests",
+            "[    1.000000][    T0] ... MAX_LOCKDEP_CHAINS:      65536",
+            "[    1.000000][    T0] kasan: KernelAddressSanitizer initialized",
             "[    1.000000] NMI watchdog: Perf NMI watchdog permanently disabled",
         ] {
             assert!(!complains(line), "{line}");
         }
+    }
+
+    #[test]
+    fn a_failure_that_was_asked_for_is_no_complaint() {
+        let mut scanner = Scanner::default();
+        assert!(!scanner.complains("[ 9.0][  T77] FAULT_INJECTION: forcing a failure."));
+        assert!(!scanner.complains(
+            "[ 9.0][  T77] name failslab, interval 1, probability 100, space 0, times 1"
+        ));
+        assert!(!scanner.complains("[ 9.0][  T77] Call Trace:"));
+        assert!(scanner.complains("[ 9.1][  T77] Call Trace:"));
     }
 
     #[test]

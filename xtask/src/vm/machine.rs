@@ -26,11 +26,6 @@ const MEMORY: &str = "2G";
 /// Where QEMU finds the initramfs in the tree.
 const INITRAMFS: &str = "/nlcall/initramfs";
 
-/// The kernel's command line. A panic reboots at once, which ends the machine; stalls are judged
-/// with more patience than on real processors, because emulated ones share this machine's with
-/// everything else.
-const COMMAND_LINE: &str = "console=ttyS0 panic=-1 rcupdate.rcu_cpu_stall_timeout=60 rdinit=/init";
-
 /// This side of a running machine.
 pub struct Machine {
     /// QEMU.
@@ -53,6 +48,7 @@ pub fn start(
     accelerator: Accelerator,
     cpus: u32,
     initramfs: &Path,
+    command_line: &str,
     shares: Vec<Connection>,
     log: &Path,
 ) -> Result<Machine> {
@@ -75,7 +71,7 @@ pub fn start(
         .args(["-device", "virtio-serial-pci"])
         .arg("-kernel")
         .arg(sandbox.image()?)
-        .args(["-initrd", INITRAMFS, "-append", COMMAND_LINE]);
+        .args(["-initrd", INITRAMFS, "-append", command_line]);
     let console = channel(&mut qemu, "console")?;
     qemu.args(["-serial", "chardev:console"]);
     let mut ends = Vec::new();

@@ -3,6 +3,7 @@
 //! Boots the guest and runs one command in it.
 
 mod accelerator;
+mod command_line;
 mod console;
 mod initramfs;
 mod machine;
@@ -41,6 +42,7 @@ pub use self::share::ShareArgument;
 use self::run_folder::RunFolder;
 use self::share::Access;
 use self::watch::{
+    Limits,
     Outcome,
     Watch, //
 };
@@ -57,10 +59,12 @@ use crate::say::say;
 const BOOTS: u32 = 3;
 /// Parameters that the module is loaded with, besides those of the user.
 const PARAMETERS: &str = "access=everyone";
+/// How long looking for leaks may take.
+const LEAKS_LIMIT: Duration = Duration::from_secs(1200);
 
 /// Processors of the guest.
 pub const DEFAULT_CPUS: u32 = 2;
-/// Seconds that a command may take.
+/// Seconds that a command may take, in a stock kernel.
 pub const DEFAULT_TIMEOUT_SECONDS: u64 = 600;
 
 /// What to run, and in what kind of guest.
@@ -78,6 +82,8 @@ pub struct Options {
     pub timeout: Duration,
     /// Leave the module unloaded.
     pub plain: bool,
+    /// Look for leaked memory of the kernel when the command has ended; a debug kernel can.
+    pub leaks: bool,
     /// Program and arguments.
     pub command: Vec<OsString>,
 }
@@ -92,6 +98,7 @@ impl Default for Options {
             parameters: String::new(),
             timeout: Duration::from_secs(DEFAULT_TIMEOUT_SECONDS),
             plain: false,
+            leaks: false,
             command: Vec::new(),
         }
     }
@@ -146,6 +153,8 @@ pub fn run(sandbox: &Sandbox, options: &Options, streams: Streams) -> Result<u8>
                 .to_owned()
         }),
         shares: shares.clone(),
+        patience: sandbox.patience(),
+        leaks: options.leaks,
     })?;
     let mut accelerator = if options.icount {
         Accelerator::Icount
@@ -228,10 +237,15 @@ fn attempt(
         accelerator,
         cpus,
         &run.initramfs(),
+        &command_line::of(sandbox, options.leaks),
         connections,
         &qemu_log,
     )?;
-    Watch::new(machine, &run.console(), &qemu_log, options.timeout)?.until_end(streams)
+    let mut limits = Limits::new(options.timeout, sandbox.patience());
+    if options.leaks {
+        limits = limits.after_command(LEAKS_LIMIT);
+    }
+    Watch::new(machine, &run.console(), &qemu_log, limits)?.until_end(streams)
 }
 
 /// Daemons, which end with this.

@@ -46,12 +46,43 @@ use super::Streams;
 use crate::exit::Exit;
 use crate::stage;
 
-/// How long the kernel may take to start its first process.
-const BOOT_LIMIT: Duration = Duration::from_secs(120);
-/// How long a kernel that complained may go on, so that its log shows all of it.
-const COMPLAINT_GRACE: Duration = Duration::from_secs(3);
-/// How long a machine may take to end once everything is done.
-const END_LIMIT: Duration = Duration::from_secs(30);
+/// How long the parts of a run may take.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// The kernel's start, up to its first process.
+    boot: Duration,
+    /// The command.
+    command: Duration,
+    /// What follows the command before the guest reports.
+    after_command: Duration,
+    /// What a kernel that complained may still do, so that its log shows all of it.
+    complaint: Duration,
+    /// The end of the machine once everything is done.
+    end: Duration,
+}
+
+impl Limits {
+    /// For a command that may take this long, in a kernel that needs this many times what a stock
+    /// kernel needs.
+    pub fn new(command: Duration, patience: u32) -> Self {
+        Self {
+            boot: Duration::from_secs(120) * patience,
+            command,
+            after_command: Duration::ZERO,
+            complaint: Duration::from_secs(3) * patience,
+            end: Duration::from_secs(30) * patience,
+        }
+    }
+
+    /// Gives the guest this much time between the end of the command and its report.
+    pub fn after_command(self, after_command: Duration) -> Self {
+        Self {
+            after_command,
+            ..self
+        }
+    }
+}
+
 /// How often it is looked whether all output has arrived.
 const OUTPUT_PERIOD: Duration = Duration::from_millis(2);
 /// Lines of the log that are shown before and after the first complaint.
@@ -90,7 +121,7 @@ pub struct Watch {
     machine: Machine,
     console_log: PathBuf,
     qemu_log: PathBuf,
-    timeout: Duration,
+    limits: Limits,
     events: Receiver<Event>,
     sender: Sender<Event>,
     outgoing: Vec<Outgoing>,
@@ -104,7 +135,7 @@ impl Watch {
         machine: Machine,
         console_log: &Path,
         qemu_log: &Path,
-        timeout: Duration,
+        limits: Limits,
     ) -> Result<Self> {
         let (sender, events) = mpsc::channel();
         let log = File::create(console_log).with_context(|| format!("making {console_log:?}"))?;
@@ -121,7 +152,7 @@ impl Watch {
             machine,
             console_log: console_log.to_owned(),
             qemu_log: qemu_log.to_owned(),
-            timeout,
+            limits,
             events,
             sender,
             outgoing: Vec::new(),
@@ -143,7 +174,7 @@ impl Watch {
     }
 
     fn follow(&mut self, streams: &mut Option<Streams>) -> Result<Outcome> {
-        let mut deadline = Instant::now() + BOOT_LIMIT;
+        let mut deadline = Instant::now() + self.limits.boot;
         let mut complaint: Option<String> = None;
         let mut failure: Option<String> = None;
         // Both must have been read to their ends before it is known what was said.
@@ -162,14 +193,14 @@ impl Watch {
             match event {
                 Event::Complaint(line) => {
                     if complaint.is_none() {
-                        deadline = Instant::now() + COMPLAINT_GRACE;
+                        deadline = Instant::now() + self.limits.complaint;
                         complaint = Some(line);
                     }
                 }
                 Event::Report(Report::Booted) if !self.booted => {
                     self.booted = true;
                     if complaint.is_none() {
-                        deadline = Instant::now() + self.timeout;
+                        deadline = Instant::now() + self.limits.command + self.limits.after_command;
                     }
                     self.connect(streams)?;
                 }
@@ -269,7 +300,7 @@ impl Watch {
                 thread::sleep(OUTPUT_PERIOD);
             }
         }
-        *deadline = (*deadline).min(Instant::now() + END_LIMIT);
+        *deadline = (*deadline).min(Instant::now() + self.limits.end);
         self.machine
             .control
             .write_all(&[ACKNOWLEDGED])
@@ -290,7 +321,7 @@ impl Watch {
 
     fn out_of_time(&self) -> Outcome {
         if !self.booted {
-            let limit = BOOT_LIMIT.as_secs();
+            let limit = self.limits.boot.as_secs();
             return Outcome::NeverBooted(
                 self.with_log(&format!("the guest did not come up within {limit} s")),
             );
@@ -300,7 +331,7 @@ impl Watch {
                 Exit::TimedOut,
                 &format!(
                     "the command did not end within {} s (--timeout)",
-                    self.timeout.as_secs()
+                    self.limits.command.as_secs()
                 ),
             ),
             Some(_) => self.failed(Exit::Guest, "the command ended, and the guest did not"),

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! What a kernel built for it checks about itself.
+
+use std::fs;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{
+    bail,
+    Context,
+    Result, //
+};
+
+/// Where the kernel looks for memory that nothing refers to, on request.
+const LEAKS: &str = "/sys/kernel/debug/kmemleak";
+/// The kernel does not suspect what is younger than five seconds. What is freed after a grace period
+/// is gone by then as well.
+const AGE: Duration = Duration::from_secs(6);
+/// Rounds of looking. The first takes the checksum of each object; later ones suspect those that
+/// nothing refers to and that have not changed since. What only a lost object refers to, and what
+/// a stale word on a stack seemed to refer to, comes out one round later.
+const ROUNDS: u32 = 3;
+/// How lockdep is.
+const LOCKS: &str = "/proc/lockdep_stats";
+
+/// Fails where the kernel has lost memory. It writes each piece into its log, with the place that
+/// allocated it.
+pub fn look_for_leaks() -> Result<()> {
+    for _ in 0..ROUNDS {
+        thread::sleep(AGE);
+        fs::write(LEAKS, "scan").with_context(|| format!("asking {LEAKS} to look"))?;
+    }
+    let found = fs::read_to_string(LEAKS).with_context(|| format!("reading {LEAKS}"))?;
+    if !found.is_empty() {
+        bail!("the kernel has lost memory:\n{found}");
+    }
+    Ok(())
+}
+
+/// Fails where a checker has switched itself off: what it would have found, nobody knows.
+pub fn are_still_on() -> Result<()> {
+    // A kernel without lockdep has no such file.
+    let Ok(stats) = fs::read_to_string(LOCKS) else {
+        return Ok(());
+    };
+    if lock_checks_are_on(&stats) {
+        return Ok(());
+    }
+    bail!("the kernel does not check its locks any more ({LOCKS}: debug_locks is not 1)");
+}
+
+fn lock_checks_are_on(stats: &str) -> bool {
+    stats
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("debug_locks:"))
+        .any(|value| value.trim() == "1")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lockdep_says_whether_it_checks() {
+        let stats = |value| {
+            format!(" lock-classes:                          812 [max: 8192]\n debug_locks:                             {value}\n")
+        };
+        assert!(lock_checks_are_on(&stats(1)));
+        assert!(!lock_checks_are_on(&stats(0)));
+        assert!(!lock_checks_are_on(" lock-classes: 1\n"));
+    }
+}

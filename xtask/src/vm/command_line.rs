@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The kernel's command line.
+
+use crate::sandbox::Sandbox;
+
+/// A panic reboots at once, which ends the machine.
+const ALWAYS: &str = "console=ttyS0 panic=-1 rdinit=/init";
+/// Seconds after which a stall is one. More than on real processors, because emulated ones share
+/// this machine's with everything else; and the most that the kernel takes.
+const STALL_SECONDS: u32 = 60;
+const MOST_STALL_SECONDS: u32 = 300;
+/// Seconds after which a pool of workers that does not get on is stuck: the kernel's own number.
+const WORKQUEUE_SECONDS: u32 = 30;
+
+/// For the sandbox's kernel, with its watch over leaks or without.
+pub fn of(sandbox: &Sandbox, leaks: bool) -> String {
+    if sandbox.is_debug() {
+        of_debug_kernel(sandbox.patience(), leaks)
+    } else {
+        of_stock_kernel()
+    }
+}
+
+fn of_stock_kernel() -> String {
+    format!("{ALWAYS} rcupdate.rcu_cpu_stall_timeout={STALL_SECONDS}")
+}
+
+fn of_debug_kernel(patience: u32, leaks: bool) -> String {
+    let stall = (STALL_SECONDS * patience).min(MOST_STALL_SECONDS);
+    let workqueue = WORKQUEUE_SECONDS * patience;
+    // Keeping account of each allocation takes time, which only a search for leaks is worth.
+    let kmemleak = if leaks {
+        "kmemleak=on kmemleak.verbose=1"
+    } else {
+        "kmemleak=off"
+    };
+    format!(
+        "{ALWAYS} rcupdate.rcu_cpu_stall_timeout={stall} workqueue.watchdog_thresh={workqueue} \
+         {kmemleak}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stock_kernel_is_asked_for_nothing_that_it_lacks() {
+        let line = of_stock_kernel();
+        assert!(line.starts_with(ALWAYS));
+        assert!(!line.contains("kmemleak"));
+    }
+
+    #[test]
+    fn a_slow_kernel_has_more_time_and_no_more_than_the_kernel_takes() {
+        let line = of_debug_kernel(8, false);
+        assert!(line.contains("rcu_cpu_stall_timeout=300 "), "{line}");
+        assert!(line.contains("watchdog_thresh=240 "), "{line}");
+        assert!(line.ends_with(" kmemleak=off"), "{line}");
+        assert!(of_debug_kernel(2, true).contains("rcu_cpu_stall_timeout=120 "));
+        assert!(of_debug_kernel(2, true).contains(" kmemleak=on "));
+    }
+}

@@ -150,6 +150,13 @@ impl Arguments {
 /// Runs the benchmark.
 pub fn run(sandbox: &Sandbox, arguments: &Arguments) -> Result<u8> {
     sandbox.add_bench_tools()?;
+    // Now, not later: what is written changes the checkout.
+    let commit = first_line(Command::new("git").current_dir(checkout::root()).args([
+        "describe",
+        "--always",
+        "--dirty",
+        "--abbrev=12",
+    ]))?;
     let mut runs = Vec::new();
     for guest in arguments.guests() {
         let options = vm::Options {
@@ -182,21 +189,23 @@ pub fn run(sandbox: &Sandbox, arguments: &Arguments) -> Result<u8> {
         runs.push(found);
         // After each guest, so that what was found is not lost with a later one.
         if arguments.is_whole() {
-            write(&describe(sandbox, runs.clone())?)?;
+            write(&describe(sandbox, &commit, runs.clone())?)?;
         }
     }
     Ok(0)
 }
 
+/// The first line that a command prints.
+fn first_line(command: &mut Command) -> Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("starting {:?}", command.get_program()))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
 /// The conditions that the guests do not see.
-fn describe(sandbox: &Sandbox, runs: Vec<Run>) -> Result<Report> {
-    let first_line = |command: &mut Command| -> Result<String> {
-        let output = command
-            .output()
-            .with_context(|| format!("starting {:?}", command.get_program()))?;
-        let text = String::from_utf8_lossy(&output.stdout);
-        Ok(text.lines().next().unwrap_or_default().trim().to_owned())
-    };
+fn describe(sandbox: &Sandbox, commit: &str, runs: Vec<Run>) -> Result<Report> {
     let qemu = sandbox
         .command("qemu-system-x86_64")
         .arg("--version")
@@ -205,12 +214,7 @@ fn describe(sandbox: &Sandbox, runs: Vec<Run>) -> Result<Report> {
     Ok(Report {
         schema: SCHEMA,
         date: first_line(Command::new("date").args(["--utc", "+%F"]))?,
-        commit: first_line(Command::new("git").current_dir(checkout::root()).args([
-            "describe",
-            "--always",
-            "--dirty",
-            "--abbrev=12",
-        ]))?,
+        commit: commit.to_owned(),
         machine: format!("{processors} processors, {}", test::processor_model()),
         emulator: qemu.lines().next().unwrap_or_default().to_owned(),
         runs,

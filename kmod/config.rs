@@ -66,10 +66,13 @@ pub fn set(changes: &Changes) {
         unsafe { shim::show_access(text.as_str()) };
     }
     drop(parameters);
-    if changes.values[settings::IDLE_MS].is_some() {
-        // Workers that rest already may have to leave sooner than they were told.
-        registry::for_each(|session| shim::hurry::<EXCUSE>(session.clone()));
-    }
+    registry::for_each(|session| {
+        session.offer_room();
+        if changes.values[settings::IDLE_MS].is_some() {
+            // Workers that rest already may have to leave sooner than they were told.
+            shim::hurry::<EXCUSE>(session.clone());
+        }
+    });
 }
 
 /// Keeps changes apart, and sysfs from showing half of one.

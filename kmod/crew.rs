@@ -392,11 +392,14 @@ impl Session {
 
     /// A running call came to its end.
     pub fn finish(self: &Arc<Self>, index: Index, ending: Ending) {
-        let last = {
+        let (last, waiting) = {
             let mut inner = self.inner().lock();
             inner.calls.finish(index, ending);
-            inner.calls.queued() == 0
+            (inner.calls.queued() == 0, self.find_room(&mut inner))
         };
+        if let Some(sock) = waiting {
+            sock.announce_room();
+        }
         self.discard();
         // More results are about to come: let them share a message, unless this worker blocks.
         if last {

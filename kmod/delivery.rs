@@ -148,11 +148,15 @@ impl Session {
                 inner.calls.sent();
                 let over = inner.sent_inline(share.inline);
                 self.settle(&mut inner);
+                let waiting = self.find_room(&mut inner);
                 inner.outstanding += 1;
                 inner.patience = SHORTEST;
                 drop(inner);
                 drop(over);
                 attached.send();
+                if let Some(sock) = waiting {
+                    sock.announce_room();
+                }
                 Attempt::Delivered
             }
             Err(_this) => {

@@ -255,8 +255,7 @@ impl Batch {
                     break;
                 };
                 let count = row.count();
-                let (done, last) =
-                    shim::run(&row, results.head, results.index, run.session.open());
+                let (done, last) = shim::run(&row, results.head, results.index, run.session.open());
                 results.wrote(done);
                 tally.written += done;
                 tally.executed += done;

@@ -11,6 +11,7 @@
 //! | `submission.rs` | a message on its way through its sender's task work into the queue |
 //! | `errand.rs` | a piece of task work |
 //! | `inline.rs` | calls that their submitter executes itself |
+//! | `room.rs` | senders that wait for room |
 //! | `slots.rs`, `chunks.rs` | memory for calls, memory for tables |
 //! | `crew.rs` | the workers of a session |
 //! | `worker.rs` | a thread of the process that executes calls |
@@ -55,6 +56,7 @@ pub mod parse;
 pub mod policy;
 pub mod registry;
 pub mod reject;
+pub mod room;
 pub mod roster;
 pub mod sched;
 pub mod sender;

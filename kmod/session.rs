@@ -54,6 +54,7 @@ use crate::{
         reject,
         Rejection, //
     },
+    room::Wanted,
     sender::{
         self,
         Surroundings, //
@@ -126,6 +127,8 @@ pub(crate) struct Inner {
     pub(crate) gate: Gate,
     /// COMPLETE messages in the receive queue.
     pub(crate) outstanding: u32,
+    /// What a sender waits for that was turned away. While somebody does, the socket is filled.
+    pub(crate) wanted: Option<Wanted>,
     /// `nlmsg_seq` of the last message that was accepted.
     pub(crate) last_seq: u32,
     /// The thread whose errand is on its way, and what it submitted since.
@@ -329,6 +332,7 @@ impl Session {
             sock,
             gate: Gate::default(),
             outstanding: 0,
+            wanted: None,
             last_seq: 0,
             patience: SHORTEST,
             arriving: None,
@@ -591,7 +595,7 @@ impl Session {
 
     /// Ends the session. Never sleeps.
     pub fn end(self: &Arc<Self>, end: End) {
-        {
+        let waiting = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
             match (end, inner.state) {
@@ -603,6 +607,10 @@ impl Session {
                 | (End::Socket, SessionState::Closed) => return,
             }
             self.open.store(0, Relaxed);
+            inner.end_waiting()
+        };
+        if let Some(sock) = waiting {
+            sock.announce_room();
         }
         self.dismiss();
         let ending = Ending::not_started(errno::ESRCH);

@@ -649,6 +649,24 @@ void nlcall_message_release(struct sk_buff *skb)
 	consume_skb(skb);
 }
 
+/* More than half of the largest send buffer: see sock_writeable(). */
+#define NLCALL_FILL	(1 << 30)
+
+void nlcall_sock_fill(struct sock *sk)
+{
+	refcount_add(NLCALL_FILL, &sk->sk_wmem_alloc);
+}
+
+void nlcall_sock_drain(struct sock *sk)
+{
+	WARN_ON_ONCE(refcount_sub_and_test(NLCALL_FILL, &sk->sk_wmem_alloc));
+}
+
+void nlcall_sock_announce(struct sock *sk)
+{
+	sk->sk_write_space(sk);
+}
+
 /* Delivery. */
 
 bool nlcall_has_room(struct sock *sk, size_t len)

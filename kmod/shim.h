@@ -144,6 +144,13 @@ const struct cred *nlcall_opener(struct sock *sk);
 int nlcall_xa_claim(struct xarray *xa, unsigned long index, void *entry);
 void nlcall_sock_get(struct sock *sk);
 void nlcall_sock_put(struct sock *sk);
+/*
+ * Not writable, writable again, and telling those that poll. One drain for
+ * each fill, before the caller's reference goes.
+ */
+void nlcall_sock_fill(struct sock *sk);
+void nlcall_sock_drain(struct sock *sk);
+void nlcall_sock_announce(struct sock *sk);
 
 /* Whether completions may take @len more bytes of the receive buffer. */
 bool nlcall_has_room(struct sock *sk, size_t len);

@@ -134,6 +134,9 @@ pub mod ffi {
         pub(crate) fn nlcall_opener(sk: *mut bindings::sock) -> *const bindings::cred;
         pub(crate) fn nlcall_sock_get(sk: *mut bindings::sock);
         pub(crate) fn nlcall_sock_put(sk: *mut bindings::sock);
+        pub(crate) fn nlcall_sock_fill(sk: *mut bindings::sock);
+        pub(crate) fn nlcall_sock_drain(sk: *mut bindings::sock);
+        pub(crate) fn nlcall_sock_announce(sk: *mut bindings::sock);
 
         pub(crate) fn nlcall_has_room(sk: *mut bindings::sock, len: usize) -> bool;
         pub(crate) fn nlcall_is_full(sk: *mut bindings::sock) -> bool;
@@ -461,12 +464,7 @@ pub fn call_until(nr: u32, args: *const u64, deadline: i64) -> Called {
 
 /// Makes the calls of these entries, of which nothing but number and arguments counts, and writes their results into the array at `head`, from `index` on. Says how many;
 /// where that is not all of them, the next one was made too, and its result was not written.
-pub fn run(
-    row: &Row<'_>,
-    head: u64,
-    index: u32,
-    open: &Atomic<u32>,
-) -> (u32, Called) {
+pub fn run(row: &Row<'_>, head: u64, index: u32, open: &Atomic<u32>) -> (u32, Called) {
     let mut last = Called { ret: 0, state: 0 };
     // SAFETY: By the type invariant of `Row`; the array is checked and may fault; as for `call()`
     // otherwise.

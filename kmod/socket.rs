@@ -211,6 +211,25 @@ impl Sock {
         unsafe { shim::ffi::nlcall_is_full(self.0.as_ptr()) }
     }
 
+    /// Keeps the socket from being writable in the eyes of `poll`, until [`drain`](Self::drain).
+    pub fn fill(&self) {
+        // SAFETY: The type invariant keeps the socket alive.
+        unsafe { shim::ffi::nlcall_sock_fill(self.0.as_ptr()) };
+    }
+
+    /// Takes [`fill`](Self::fill) back.
+    pub fn drain(&self) {
+        // SAFETY: The type invariant keeps the socket alive, and with it the first unit of its
+        // send buffer's counter.
+        unsafe { shim::ffi::nlcall_sock_drain(self.0.as_ptr()) };
+    }
+
+    /// Wakes those that wait for the socket to be writable. Not under a lock.
+    pub fn announce_room(&self) {
+        // SAFETY: The type invariant keeps the socket alive.
+        unsafe { shim::ffi::nlcall_sock_announce(self.0.as_ptr()) };
+    }
+
     /// Charges `message` to the receive buffer without waiting. `owner` goes along and comes back
     /// through `nlcall_message_gone()`; where there is no room it is given back at once.
     pub fn attach<T: SessionRef>(

@@ -15,7 +15,6 @@ use kernel::{
 
 use crate::{
     calls::List,
-    config,
     ended::Ending,
     errand::{
         Errand,
@@ -76,7 +75,8 @@ pub(crate) struct Submission<'a> {
     pub(crate) seq: u32,
 }
 
-type Guard<'a> = kernel::sync::lock::Guard<'a, Inner, kernel::sync::lock::spinlock::SpinLockIrqBackend>;
+type Guard<'a> =
+    kernel::sync::lock::Guard<'a, Inner, kernel::sync::lock::spinlock::SpinLockIrqBackend>;
 
 impl Session {
     /// Accepts a message, whole or not at all.
@@ -136,8 +136,8 @@ impl Session {
         calls: impl Iterator<Item = Call>,
         seq: u32,
     ) -> Result<(), Rejection> {
-        let mut errand = Errand::new()
-            .map_err(|_| reject!(ENOMEM, "no memory for {count} calls"))?;
+        let mut errand =
+            Errand::new().map_err(|_| reject!(ENOMEM, "no memory for {count} calls"))?;
         errand.calls = self.accept(count, calls)?;
         self.depart(self.inner().lock(), errand, seq);
         Ok(())
@@ -155,12 +155,8 @@ impl Session {
     ) -> Result<Batch, Rejection> {
         let submit = &message.submit;
         let count = submit.inline();
-        let max = config::max_in_flight() as usize;
         self.admits(inner, submit.workers() == 0)?;
-        let in_flight = inner.in_flight() as usize;
-        if count > max.saturating_sub(in_flight) {
-            return Err(exceeds(count, in_flight, max));
-        }
+        self.check_room(inner, count, false, submit.count())?;
         let Some(sock) = inner.sock.clone() else {
             return Err(reject!(EPERM, "the socket is closed"));
         };
@@ -239,30 +235,18 @@ impl Session {
     /// How many slots are missing for `count` calls, and how many slots there must be room for
     /// where there is not; or why the calls cannot be accepted.
     fn missing(&self, count: usize) -> Result<(usize, Option<usize>), Rejection> {
-        let max = config::max_in_flight() as usize;
-        let inner = self.inner().lock();
+        let mut inner = self.inner().lock();
+        self.check_room(&mut inner, count, true, count)?;
         self.has_workers(&inner)?;
-        let in_flight = inner.in_flight() as usize;
-        if count > max.saturating_sub(in_flight) {
-            return Err(exceeds(count, in_flight, max));
-        }
         let missing = count.saturating_sub(inner.calls.unused() as usize);
         let needed = (inner.calls.slots() as usize + missing).next_multiple_of(CHUNK);
         let room = (needed > inner.calls.store().capacity()).then(|| needed.next_power_of_two());
         Ok((missing, room))
     }
 
-    /// Whether a call that is accepted now finds a worker some time, or why not.
+    /// Whether a call that needs one more worker may have it, or why not.
     fn has_workers(&self, inner: &Inner) -> Result<(), Rejection> {
-        let pool = self.pool(inner);
-        if pool.is_saturated(1) {
-            return Err(reject!(
-                EAGAIN,
-                "all {} workers are blocked (max_workers)",
-                pool.max_workers
-            ));
-        }
-        if !pool.is_stuck() {
+        if !self.pool(inner).is_stuck() {
             return Ok(());
         }
         self.payer()
@@ -276,6 +260,7 @@ impl Session {
             inner.calls.retract(calls, STRIDE);
             self.settle(&mut inner);
         }
+        self.offer_room();
     }
 
     /// Leaves what was accepted to the task work of the current thread.
@@ -366,7 +351,7 @@ impl Session {
             errand.clear();
         }
         let task = Task::current_raw();
-        let left = {
+        let (left, waiting) = {
             let mut inner = self.inner().lock();
             let inner = &mut *inner;
             if later.is_none() {
@@ -381,7 +366,8 @@ impl Session {
                 inner.inline_in_flight -= tally.due;
             }
             self.settle(inner);
-            if tally.due == 0 {
+            let waiting = self.find_room(inner);
+            let left = if tally.due == 0 {
                 inner.spare.replace(errand)
             } else if inner.state == SessionState::Closed {
                 Some(errand)
@@ -389,9 +375,13 @@ impl Session {
                 inner.inline_due += tally.due;
                 inner.finished.push(errand);
                 None
-            }
+            };
+            (left, waiting)
         };
         drop(left);
+        if let Some(sock) = waiting {
+            sock.announce_room();
+        }
     }
 
     /// Queues calls, or ends them where nobody will execute them any more.
@@ -404,12 +394,4 @@ impl Session {
         }
         self.discard();
     }
-}
-
-#[cold]
-fn exceeds(count: usize, in_flight: usize, max: usize) -> Rejection {
-    reject!(
-        EAGAIN,
-        "{count} calls and {in_flight} in flight exceed max_in_flight {max}"
-    )
 }

@@ -262,6 +262,17 @@ impl RawSocket {
         self.completions.drain(..count).collect()
     }
 
+    /// The completions that are there, without waiting.
+    pub fn completions_at_hand(&mut self) -> Vec<CallResult> {
+        let (events, _) = self.drain();
+        for event in events {
+            if let Event::Completions(list) = event {
+                self.completions.extend(list);
+            }
+        }
+        self.completions.drain(..).collect()
+    }
+
     /// Whatever is there to receive, without waiting; the second value says whether the kernel had
     /// to drop something.
     pub fn drain(&mut self) -> (Vec<Event>, bool) {

@@ -6,7 +6,14 @@ mod room;
 mod settings;
 mod users;
 mod workers;
+mod writable;
 
 use crate::harness::Test;
 
-pub const TESTS: &[&[Test]] = &[room::TESTS, settings::TESTS, users::TESTS, workers::TESTS];
+pub const TESTS: &[&[Test]] = &[
+    room::TESTS,
+    settings::TESTS,
+    users::TESTS,
+    workers::TESTS,
+    writable::TESTS,
+];

@@ -7,16 +7,32 @@
 //! between allocates, so a completion cannot fail.
 //!
 //! ```text
-//! accept -> Accepted -> queue -> Queued -> start -> Running -> finish -> Done -> send -> Sending
-//!                                            ^  |                         ^                |
-//!                                     resume |  | interrupt               +---- unsent ----+ sent
-//!                                         Interrupted                                      v
-//!                                                                                        (free)
+//! accept -> Accepted -> queue -> Queued -> start -> Running -> finish -> Done -> send, sent -> (free)
+//!    |                             ^         ^  |                         ^           |
+//!    +----> Chained -- its turn ---+  resume |  | interrupt               |         (Kept)
+//!              |                           Interrupted                    |
+//!              +-- the chain broke --> Doomed -> end_broken ------------------+
 //! ```
+//!
+//! A chain is in the queue with its first call, its head. The calls behind wait in the state
+//! *Chained*, each linked to the one before; when a call ends, the rest of its chain takes its
+//! place at the front of the queue, with the next call as its head.
 
 use crate::{
-    ended::Ending,
+    chain::{
+        self,
+        Reference,
+        Source,
+        Sources,
+        LINKS, //
+    },
+    ended::{
+        self,
+        Ending,
+        Stop, //
+    },
     wire::{
+        flag,
         Call,
         CallResult,
         Outcome,
@@ -37,46 +53,77 @@ pub enum State {
     Free,
     /// The message was accepted; the sender has not yet returned to user mode.
     Accepted,
+    /// Waits for the call before it in its chain.
+    Chained,
     /// Waits for a worker.
     Queued,
     /// The worker of this number executes it.
     Running(u32),
     /// The worker of this number was interrupted and will issue it again.
     Interrupted(u32),
-    /// Ended; its completion waits for room.
+    /// Its chain broke before it: it will end without having started.
+    Doomed,
+    /// Ended; its completion waits for room, or is being handed to the socket.
     Done,
-    /// Its completion is being handed to the socket.
-    Sending,
+    /// Its completion was delivered, and a later call of its chain needs its result.
+    Kept,
 }
 
 /// One call. `C` is what it takes along from its submission: the credentials.
+///
+/// What delivery looks at comes first, so that it touches half of the slot.
+#[repr(C)]
 pub struct Slot<C> {
-    prev: Index,
+    /// The slot behind this one in the list that it is in.
     next: Index,
+    /// The one before, in the queue; the call before, where it is `Chained`.
+    prev: Index,
     state: State,
-    cancel: bool,
+    /// The rest of its chain.
+    chain: Index,
     nr: u32,
     user_data: u64,
-    args: [u64; 6],
-    context: Option<C>,
     accepted_at: u64,
-    ending: Ending,
+    ret: i64,
+    outcome: Outcome,
+    restart: Restart,
+    /// Call flags, those that concern a worker.
+    flags: u8,
+    /// Whether it was asked to stop before it ended.
+    stop: Stop,
+    /// How many arguments of calls that have not started are its result.
+    holds: u16,
+    /// Where its arguments come from.
+    sources: Sources,
+    /// The argument that is the address of its output; 6 and more: none.
+    output: u8,
+    context: Option<C>,
+    timeout_ns: u64,
+    args: [u64; 6],
 }
 
 impl<C> Slot<C> {
     /// An unused slot.
     pub fn new() -> Self {
         Self {
-            prev: NIL,
             next: NIL,
+            prev: NIL,
             state: State::Free,
-            cancel: false,
+            chain: NIL,
             nr: 0,
             user_data: 0,
-            args: [0; 6],
-            context: None,
             accepted_at: 0,
-            ending: Ending::canceled(),
+            ret: 0,
+            outcome: Outcome::Ran,
+            restart: Restart::None,
+            flags: 0,
+            stop: Stop::No,
+            holds: 0,
+            sources: Sources::default(),
+            output: 6,
+            context: None,
+            timeout_ns: 0,
+            args: [0; 6],
         }
     }
 
@@ -95,7 +142,7 @@ impl<C> Slot<C> {
         self.user_data
     }
 
-    /// The arguments.
+    /// The arguments, as far as they are known.
     pub fn args(&self) -> &[u64; 6] {
         &self.args
     }
@@ -109,11 +156,21 @@ impl<C> Slot<C> {
     pub fn result(&self) -> CallResult {
         CallResult {
             user_data: self.user_data,
-            ret: self.ending.ret,
-            outcome: self.ending.outcome as u16,
-            restart: self.ending.restart as u16,
+            ret: self.ret,
+            outcome: self.outcome as u16,
+            restart: self.restart as u16,
             ..CallResult::default()
         }
+    }
+
+    fn has(&self, flag: u32) -> bool {
+        u32::from(self.flags) & flag != 0
+    }
+
+    /// The first argument, where it is known.
+    fn first_arg(&self) -> Option<u64> {
+        let known = self.sources.iter().all(|(arg, _)| arg != 0);
+        known.then_some(self.args[0])
     }
 }
 
@@ -133,7 +190,7 @@ pub trait Store<C> {
     fn slot_mut(&mut self, index: Index) -> &mut Slot<C>;
 }
 
-/// A doubly linked list of slots; the links are in the slots.
+/// A list of slots, oldest first; the links are in the slots.
 #[derive(Debug)]
 pub struct List {
     head: Index,
@@ -151,20 +208,13 @@ impl List {
         }
     }
 
-    /// How many slots it holds.
-    pub fn len(&self) -> u32 {
-        self.len
-    }
-
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
+    /// Appends `index`, whose `next` is [`NIL`].
     fn push<C>(&mut self, slots: &mut impl Store<C>, index: Index) {
-        let slot = slots.slot_mut(index);
-        slot.prev = self.tail;
-        slot.next = NIL;
         match self.tail {
             NIL => self.head = index,
             tail => slots.slot_mut(tail).next = index,
@@ -173,45 +223,39 @@ impl List {
         self.len += 1;
     }
 
-    fn remove<C>(&mut self, slots: &mut impl Store<C>, index: Index) {
-        let (prev, next) = {
-            let slot = slots.slot(index);
-            (slot.prev, slot.next)
-        };
-        match prev {
-            NIL => self.head = next,
-            prev => slots.slot_mut(prev).next = next,
+    fn push_front<C>(&mut self, slots: &mut impl Store<C>, index: Index) {
+        slots.slot_mut(index).next = self.head;
+        if self.head == NIL {
+            self.tail = index;
         }
-        match next {
-            NIL => self.tail = prev,
-            next => slots.slot_mut(next).prev = prev,
-        }
-        self.len -= 1;
+        self.head = index;
+        self.len += 1;
     }
 
-    fn pop<C>(&mut self, slots: &mut impl Store<C>) -> Option<Index> {
+    fn pop<C>(&mut self, slots: &impl Store<C>) -> Option<Index> {
         let index = self.head;
         if index == NIL {
             return None;
         }
-        self.remove(slots, index);
+        self.head = slots.slot(index).next;
+        if self.head == NIL {
+            self.tail = NIL;
+        }
+        self.len -= 1;
         Some(index)
     }
 
-    /// Puts all of `front` before what the list holds.
-    fn prepend<C>(&mut self, slots: &mut impl Store<C>, front: List) {
-        if front.is_empty() {
+    /// Appends all that `later` holds.
+    fn append<C>(&mut self, slots: &mut impl Store<C>, later: List) {
+        if later.is_empty() {
             return;
         }
-        match self.head {
-            NIL => self.tail = front.tail,
-            head => {
-                slots.slot_mut(head).prev = front.tail;
-                slots.slot_mut(front.tail).next = head;
-            }
+        match self.tail {
+            NIL => self.head = later.head,
+            tail => slots.slot_mut(tail).next = later.head,
         }
-        self.head = front.head;
-        self.len += front.len;
+        self.tail = later.tail;
+        self.len += later.len;
     }
 }
 
@@ -221,16 +265,172 @@ impl Default for List {
     }
 }
 
+/// The heads that wait for a worker: a list that each of them can be taken out of.
+#[derive(Debug)]
+struct Queue {
+    list: List,
+    /// How many of them drain.
+    drains: u32,
+}
+
+impl Queue {
+    const fn new() -> Self {
+        Self {
+            list: List::new(),
+            drains: 0,
+        }
+    }
+
+    fn head(&self) -> Option<Index> {
+        (self.list.head != NIL).then_some(self.list.head)
+    }
+
+    fn push_front<C>(&mut self, slots: &mut impl Store<C>, index: Index) {
+        let next = self.list.head;
+        let slot = slots.slot_mut(index);
+        slot.state = State::Queued;
+        slot.prev = NIL;
+        self.drains += u32::from(slot.has(flag::DRAIN));
+        if next != NIL {
+            slots.slot_mut(next).prev = index;
+        }
+        self.list.push_front(slots, index);
+    }
+
+    fn remove<C>(&mut self, slots: &mut impl Store<C>, index: Index) {
+        let slot = slots.slot(index);
+        let (prev, next) = (slot.prev, slot.next);
+        self.drains -= u32::from(slot.has(flag::DRAIN));
+        self.link(slots, prev, next);
+        self.list.len -= 1;
+    }
+
+    /// Puts the head `new` where `old` is.
+    fn replace<C>(&mut self, slots: &mut impl Store<C>, old: Index, new: Index) {
+        let slot = slots.slot(old);
+        let (prev, next) = (slot.prev, slot.next);
+        self.drains -= u32::from(slot.has(flag::DRAIN));
+        let slot = slots.slot_mut(new);
+        slot.state = State::Queued;
+        self.drains += u32::from(slot.has(flag::DRAIN));
+        self.link(slots, prev, new);
+        self.link(slots, new, next);
+    }
+
+    /// Makes `next` follow `prev`; either may be an end.
+    fn link<C>(&mut self, slots: &mut impl Store<C>, prev: Index, next: Index) {
+        match prev {
+            NIL => self.list.head = next,
+            prev => slots.slot_mut(prev).next = next,
+        }
+        match next {
+            NIL => self.list.tail = prev,
+            next => slots.slot_mut(next).prev = prev,
+        }
+    }
+
+    /// Moves heads from the front of `from` to the back, up to `most` and to the first that was
+    /// cancelled meanwhile. Says how many.
+    fn take<C>(&mut self, slots: &mut impl Store<C>, from: &mut List, most: u32) -> u32 {
+        let first = from.head;
+        let (mut last, mut next, mut count) = (self.list.tail, first, 0);
+        while count < most && next != NIL {
+            let slot = slots.slot_mut(next);
+            if slot.stop != Stop::No {
+                break;
+            }
+            slot.state = State::Queued;
+            slot.prev = last;
+            self.drains += u32::from(slot.has(flag::DRAIN));
+            last = next;
+            next = slot.next;
+            count += 1;
+        }
+        if count == 0 {
+            return 0;
+        }
+        match self.list.tail {
+            NIL => self.list.head = first,
+            tail => slots.slot_mut(tail).next = first,
+        }
+        slots.slot_mut(last).next = NIL;
+        self.list.tail = last;
+        self.list.len += count;
+        from.head = next;
+        from.len -= count;
+        if next == NIL {
+            from.tail = NIL;
+        }
+        count
+    }
+}
+
+/// A message on its way into the table.
+///
+/// `places` is room for the slots of its last calls, by their place in the message, for arguments
+/// that refer to them: as many as the message has calls, at most [`REACH`](crate::parse::REACH);
+/// none where no argument refers to a call.
+pub struct Incoming<'a> {
+    /// The calls that begin a chain, those that are alone included; the rest hang on them.
+    heads: List,
+    /// The head of the chain that the next call belongs to.
+    head: Index,
+    /// The last call of that chain so far; [`NIL`]: the next call is a head.
+    tail: Index,
+    places: &'a mut [Index],
+}
+
+impl<'a> Incoming<'a> {
+    /// An empty one.
+    pub fn new(places: &'a mut [Index]) -> Self {
+        Self {
+            heads: List::new(),
+            head: NIL,
+            tail: NIL,
+            places,
+        }
+    }
+
+    /// What was accepted: the calls that begin a chain.
+    pub fn heads(self) -> List {
+        self.heads
+    }
+
+    /// The slot of the call at this place of the message.
+    fn slot_at(&self, place: usize) -> Index {
+        let at = place.checked_rem(self.places.len());
+        let slot = at.and_then(|at| self.places.get(at));
+        slot.copied().unwrap_or(NIL)
+    }
+}
+
 /// A call that a worker is to execute.
 pub struct Started<C> {
     /// Its slot.
     pub index: Index,
     /// System call number.
     pub nr: u32,
-    /// The arguments.
+    /// The arguments; those that `loads` names are addresses of them.
     pub args: [u64; 6],
+    /// Arguments that are to be read from memory.
+    pub loads: Sources,
+    /// Not all arguments were known when the call was accepted.
+    pub refers: bool,
+    /// Call flags.
+    pub flags: u32,
+    /// Time limit in nanoseconds; 0: none.
+    pub timeout_ns: u64,
     /// What it took along from its submission.
     pub context: C,
+}
+
+impl<C> Started<C> {
+    /// Whether an end of this kind is a success, for the rest of the chain and for a completion
+    /// that is left out then.
+    pub fn succeeded(&self, ending: &Ending) -> bool {
+        self.flags & (LINKS | flag::SKIP_SUCCESS) == 0
+            || ended::succeeded(ending, self.nr, |arg| self.args[arg])
+    }
 }
 
 /// Which calls to cancel.
@@ -238,7 +438,7 @@ pub struct Started<C> {
 pub enum Which {
     /// Those with this `user_data`.
     UserData(u64),
-    /// Those whose first argument is this descriptor.
+    /// Those whose first argument is this descriptor, and is known.
     Fd(i32),
     /// Those of this system call number.
     Nr(u32),
@@ -251,7 +451,8 @@ impl Which {
         match self {
             Which::UserData(user_data) => slot.user_data == user_data,
             Which::Fd(fd) => {
-                slot.args[0] as i32 == fd && crate::policy::takes_descriptor_first(slot.nr)
+                slot.first_arg().is_some_and(|arg| arg as i32 == fd)
+                    && crate::policy::takes_descriptor_first(slot.nr)
             }
             Which::Nr(nr) => slot.nr == nr,
             Which::All => true,
@@ -268,22 +469,38 @@ pub struct Totals {
     pub delivered: u64,
     /// Calls rejected with their message.
     pub rejected: u64,
+    /// Calls that succeeded and left their completion out, as they were asked to.
+    pub skipped: u64,
+    /// Calls that were cancelled before they started, by a CANCEL or with their chain.
+    pub canceled: u64,
+    /// Calls that ran into their time limit.
+    pub timed_out: u64,
 }
 
 /// The calls of one session.
 ///
 /// # Invariants
 ///
-/// A slot is in exactly one place: in `free` when `Free`, in the list that its sender's task work
-/// holds when `Accepted`, in `queue` when `Queued`, with its worker when `Running` or
-/// `Interrupted`, in `done` when `Done`, in `sending` when `Sending`.
+/// - A slot is in exactly one place: in `free` when `Free`, in the list that its sender's task work
+///   holds when `Accepted`, in `queue` when `Queued`, with its worker when `Running` or
+///   `Interrupted`, in `doomed` when `Doomed`, in `done` when `Done`, behind `prev` when `Chained`.
+/// - `chain` leads from a call that has not ended to the next one of its chain, which is `Chained`.
+/// - `holds` counts the arguments of calls that have not started and not ended which are the
+///   result of this one. It is 0 for a slot that is `Free`, and not for one that is `Kept`.
 pub struct Calls<C, S> {
     slots: S,
-    free: List,
-    queue: List,
+    /// Unused slots: the head of a list.
+    free: Index,
+    unused: u32,
+    queue: Queue,
+    doomed: List,
     done: List,
-    sending: List,
+    /// How many of those at the front of `done` are being handed to the socket.
+    sending: u32,
     running: u32,
+    /// What runs is a draining chain: nothing else starts.
+    draining: bool,
+    kept: u32,
     totals: Totals,
     _context: core::marker::PhantomData<C>,
 }
@@ -293,11 +510,15 @@ impl<C, S: Store<C>> Calls<C, S> {
     pub fn new(slots: S) -> Self {
         let mut calls = Self {
             slots,
-            free: List::new(),
-            queue: List::new(),
+            free: NIL,
+            unused: 0,
+            queue: Queue::new(),
+            doomed: List::new(),
             done: List::new(),
-            sending: List::new(),
+            sending: 0,
             running: 0,
+            draining: false,
+            kept: 0,
             totals: Totals::default(),
             _context: core::marker::PhantomData,
         };
@@ -305,10 +526,19 @@ impl<C, S: Store<C>> Calls<C, S> {
         calls
     }
 
+    /// Takes the slots from number `from` on into use, the lowest first.
     fn adopt(&mut self, from: u32) {
-        for index in from..self.slots.count() {
-            self.free.push(&mut self.slots, index);
+        for index in (from..self.slots.count()).rev() {
+            self.set_free(index);
         }
+    }
+
+    fn set_free(&mut self, index: Index) {
+        let slot = self.slots.slot_mut(index);
+        slot.state = State::Free;
+        slot.next = self.free;
+        self.free = index;
+        self.unused += 1;
     }
 
     /// Lets `add` append unused slots to the memory, then takes them into use.
@@ -331,17 +561,42 @@ impl<C, S: Store<C>> Calls<C, S> {
 
     /// Slots that hold no call.
     pub fn unused(&self) -> u32 {
-        self.free.len()
+        self.unused
+    }
+
+    /// Slots that hold a call, those of calls whose completion was delivered included.
+    pub fn used(&self) -> u32 {
+        self.slots.count() - self.unused
     }
 
     /// Calls accepted whose completion was not yet delivered.
     pub fn in_flight(&self) -> u32 {
-        self.slots.count() - self.free.len()
+        self.used() - self.kept
     }
 
-    /// Calls that wait for a worker.
+    /// Calls that wait for a worker; of a chain, one.
     pub fn queued(&self) -> u32 {
-        self.queue.len()
+        self.queue.list.len
+    }
+
+    /// Calls that a worker could start now: those of the queue, unless a draining one holds them
+    /// up.
+    pub fn ready(&self) -> u32 {
+        let held_up = self.draining
+            || self.queue.drains > 0 && self.running > 0 && {
+                let head = self.queue.head();
+                head.is_some_and(|head| self.slots.slot(head).has(flag::DRAIN))
+            };
+        if held_up {
+            0
+        } else {
+            self.queued()
+        }
+    }
+
+    /// Whether the running calls are a draining chain's: then it is one call.
+    pub fn is_draining(&self) -> bool {
+        self.draining
     }
 
     /// Calls that a worker executes.
@@ -351,7 +606,7 @@ impl<C, S: Store<C>> Calls<C, S> {
 
     /// Completions that wait for room.
     pub fn undelivered(&self) -> u32 {
-        self.done.len() + self.sending.len()
+        self.done.len
     }
 
     /// Counts since the session began.
@@ -363,7 +618,8 @@ impl<C, S: Store<C>> Calls<C, S> {
     /// succeeded without a completion.
     pub fn count_inline(&mut self, accepted: u32, delivered: u32, skipped: u32) {
         self.totals.accepted += u64::from(accepted);
-        self.totals.delivered += u64::from(delivered + skipped);
+        self.totals.delivered += u64::from(delivered);
+        self.totals.skipped += u64::from(skipped);
     }
 
     /// Counts `count` calls that were rejected with their message.
@@ -375,45 +631,129 @@ impl<C, S: Store<C>> Calls<C, S> {
     pub fn iter(&self) -> impl Iterator<Item = &Slot<C>> {
         (0..self.slots.count())
             .map(|index| self.slots.slot(index))
-            .filter(|slot| slot.state != State::Free)
+            .filter(|slot| !matches!(slot.state, State::Free | State::Kept))
     }
 
-    /// Accepts one call into `accepted`, the list of its message. The caller made sure that
-    /// enough slots are [`unused`](Calls::unused) for the whole message; `false`: none was.
+    /// Accepts one call, which [`Submit`](crate::parse::Submit) has checked, at the place `place`
+    /// of its message. The caller made sure that enough slots are [`unused`](Calls::unused) for
+    /// the whole message; `false`: none was.
     #[must_use]
-    pub fn accept(&mut self, accepted: &mut List, call: &Call, context: C, now: u64) -> bool {
-        let Some(index) = self.free.pop(&mut self.slots) else {
+    pub fn accept(
+        &mut self,
+        incoming: &mut Incoming<'_>,
+        place: usize,
+        call: &Call,
+        context: C,
+        now: u64,
+    ) -> bool {
+        let index = self.free;
+        if index == NIL {
             return false;
-        };
+        }
         let slot = self.slots.slot_mut(index);
+        self.free = slot.next;
+        self.unused -= 1;
+        self.totals.accepted += 1;
+        slot.next = NIL;
         slot.state = State::Accepted;
-        slot.cancel = false;
+        slot.chain = NIL;
         slot.nr = call.nr;
         slot.user_data = call.user_data;
-        slot.args = call.args;
-        slot.context = Some(context);
         slot.accepted_at = now;
-        accepted.push(&mut self.slots, index);
-        self.totals.accepted += 1;
+        slot.flags = call.flags as u8;
+        slot.stop = Stop::No;
+        slot.context = Some(context);
+        slot.timeout_ns = call.timeout_ns;
+        slot.args = call.args;
+        if call.arg_kinds != 0 {
+            self.refer(incoming, index, call);
+        }
+        if incoming.tail == NIL {
+            incoming.heads.push(&mut self.slots, index);
+            incoming.head = index;
+        } else {
+            self.join(incoming, index);
+        }
+        incoming.tail = if call.flags & LINKS != 0 { index } else { NIL };
+        if !incoming.places.is_empty() {
+            let at = place % incoming.places.len();
+            incoming.places[at] = index;
+        }
         true
+    }
+
+    /// Joins a call to the chain of those before it.
+    fn join(&mut self, incoming: &Incoming<'_>, index: Index) {
+        let slot = self.slots.slot_mut(index);
+        slot.state = State::Chained;
+        slot.prev = incoming.tail;
+        // A draining call in a chain makes the chain drain.
+        let drains = slot.flags & flag::DRAIN as u8;
+        self.slots.slot_mut(incoming.tail).chain = index;
+        self.slots.slot_mut(incoming.head).flags |= drains;
+    }
+
+    /// Notes what the arguments of a call refer to. Where that is the result of an earlier call,
+    /// its slot stays until the call starts. Where it is a field of its output, the address is
+    /// known already.
+    fn refer(&mut self, incoming: &Incoming<'_>, index: Index, call: &Call) {
+        let mut sources = Sources::default();
+        let mut args = call.args;
+        for (arg, value) in args.iter_mut().enumerate() {
+            match Reference::of(call.arg_kinds, arg, *value) {
+                Reference::Value => {}
+                Reference::Result(place) => {
+                    let earlier = incoming.slot_at(place);
+                    self.slots.slot_mut(earlier).holds += 1;
+                    sources.set(arg, Source::Result);
+                    *value = u64::from(earlier);
+                }
+                Reference::Load(load) => {
+                    let earlier = self.slots.slot(incoming.slot_at(load.call));
+                    let output = earlier.args[usize::from(earlier.output)];
+                    sources.set(arg, Source::Load(load.width));
+                    *value = output.wrapping_add(u64::from(load.offset));
+                }
+            }
+        }
+        let slot = self.slots.slot_mut(index);
+        slot.args = args;
+        slot.sources = sources;
+        slot.output = chain::output(call.arg_kinds).map_or(6, |arg| arg as u8);
     }
 
     /// Puts the calls of a later message behind those of an earlier one.
     pub fn append(&mut self, earlier: &mut List, later: List) {
-        let first = core::mem::replace(earlier, later);
-        earlier.prepend(&mut self.slots, first);
+        earlier.append(&mut self.slots, later);
+    }
+
+    /// Takes the first head of a list of messages out and puts the rest of its chain in its place.
+    fn pop_accepted(&mut self, accepted: &mut List) -> Option<Index> {
+        let index = accepted.pop(&self.slots)?;
+        let rest = self.slots.slot(index).chain;
+        if rest != NIL {
+            self.inherit(index, rest);
+            self.slots.slot_mut(rest).state = State::Accepted;
+            accepted.push_front(&mut self.slots, rest);
+        }
+        Some(index)
+    }
+
+    /// `rest` becomes the head of the chain that `index` was the head of, and drains as it did.
+    fn inherit(&mut self, index: Index, rest: Index) {
+        let drains = self.slots.slot(index).flags & flag::DRAIN as u8;
+        self.slots.slot_mut(rest).flags |= drains;
     }
 
     /// Takes back up to `most` calls of a message that is rejected after all.
     pub fn retract(&mut self, accepted: &mut List, most: u32) {
         for _ in 0..most {
-            let Some(index) = accepted.pop(&mut self.slots) else {
+            let Some(index) = self.pop_accepted(accepted) else {
                 return;
             };
-            let slot = self.slots.slot_mut(index);
-            slot.state = State::Free;
-            slot.context = None;
-            self.free.push(&mut self.slots, index);
+            self.slots.slot_mut(index).context = None;
+            self.release(index);
+            self.vacate(index);
             self.totals.accepted -= 1;
         }
     }
@@ -421,38 +761,103 @@ impl<C, S: Store<C>> Calls<C, S> {
     /// Queues up to `most` calls of a message, in its order. Those cancelled meanwhile complete;
     /// where `instead` is given, all do, in that way.
     pub fn queue(&mut self, accepted: &mut List, most: u32, instead: Option<Ending>) {
-        for _ in 0..most {
-            let Some(index) = accepted.pop(&mut self.slots) else {
-                return;
-            };
-            let slot = self.slots.slot_mut(index);
-            let ending = if slot.cancel {
-                Some(Ending::canceled())
+        let mut left = most;
+        while left > 0 {
+            if let Some(ending) = instead {
+                let Some(index) = self.pop_accepted(accepted) else {
+                    return;
+                };
+                self.end(index, ending, false);
             } else {
-                instead
-            };
-            match ending {
-                Some(ending) => self.end(index, ending),
-                None => {
-                    slot.state = State::Queued;
-                    self.queue.push(&mut self.slots, index);
+                left -= self.queue.take(&mut self.slots, accepted, left);
+                if left == 0 || accepted.is_empty() {
+                    return;
                 }
+                self.end_canceled(accepted);
             }
+            left -= 1;
         }
     }
 
-    /// Hands the call that waited longest to a worker.
+    /// Ends the first head of a list of messages, which was cancelled.
+    fn end_canceled(&mut self, accepted: &mut List) {
+        let Some(index) = accepted.pop(&self.slots) else {
+            return;
+        };
+        let slot = self.slots.slot(index);
+        let (rest, goes_on) = (slot.chain, slot.has(flag::HARDLINK));
+        if rest != NIL && goes_on {
+            self.inherit(index, rest);
+            self.slots.slot_mut(rest).state = State::Accepted;
+            accepted.push_front(&mut self.slots, rest);
+        } else {
+            self.doom(rest);
+        }
+        self.end(index, Ending::canceled(), false);
+    }
+
+    /// Hands the call that waited longest to a worker, unless a draining one holds it up. The
+    /// caller has [`settled`](Calls::end_broken) what was to be ended before.
+    #[inline]
     pub fn start(&mut self, worker: u32) -> Option<Started<C>> {
-        let index = self.queue.pop(&mut self.slots)?;
+        let index = self.queue.head()?;
+        let slot = self.slots.slot(index);
+        let drains = slot.has(flag::DRAIN);
+        if self.draining || drains && self.running > 0 {
+            return None;
+        }
+        self.draining = drains;
+        let refers = !slot.sources.is_empty();
+        if refers {
+            self.take_results(index);
+        }
+        self.queue.remove(&mut self.slots, index);
+        self.running += 1;
         let slot = self.slots.slot_mut(index);
         slot.state = State::Running(worker);
-        self.running += 1;
         Some(Started {
             index,
             nr: slot.nr,
             args: slot.args,
+            loads: slot.sources,
+            refers,
+            flags: u32::from(slot.flags),
+            timeout_ns: slot.timeout_ns,
             context: slot.context.take()?,
         })
+    }
+
+    /// Fills in the arguments of a call that are results of earlier ones, and lets go of those.
+    fn take_results(&mut self, index: Index) {
+        let slot = self.slots.slot(index);
+        let (sources, mut args) = (slot.sources, slot.args);
+        for (arg, source) in sources.iter() {
+            if source == Source::Result {
+                args[arg] = self.slots.slot(args[arg] as Index).ret as u64;
+            }
+        }
+        self.release(index);
+        let slot = self.slots.slot_mut(index);
+        slot.args = args;
+        slot.sources = sources.loads();
+    }
+
+    /// Lets go of the calls whose results the arguments of a call are.
+    fn release(&mut self, index: Index) {
+        let slot = self.slots.slot_mut(index);
+        let (sources, args) = (core::mem::take(&mut slot.sources), slot.args);
+        for (arg, source) in sources.iter() {
+            if source != Source::Result {
+                continue;
+            }
+            let earlier = args[arg] as Index;
+            let slot = self.slots.slot_mut(earlier);
+            slot.holds -= 1;
+            if slot.holds == 0 && slot.state == State::Kept {
+                self.kept -= 1;
+                self.set_free(earlier);
+            }
+        }
     }
 
     /// The running call was interrupted and its worker will issue it again.
@@ -471,37 +876,115 @@ impl<C, S: Store<C>> Calls<C, S> {
         }
     }
 
-    /// Whether the running call was cancelled.
-    pub fn is_canceled(&self, index: Index) -> bool {
-        self.slots.slot(index).cancel
+    /// Whether the running call was asked to stop.
+    pub fn stop(&self, index: Index) -> Stop {
+        self.slots.slot(index).stop
     }
 
-    /// The running call ended.
-    pub fn finish(&mut self, index: Index, ending: Ending) {
+    /// The running call ended. Where that was a success or its link is a hard one, the rest of its
+    /// chain is the next that [`start`](Calls::start) finds; otherwise it is to be
+    /// [`settled`](Calls::end_broken).
+    #[inline]
+    pub fn finish(&mut self, index: Index, ending: Ending, succeeded: bool) {
         self.running -= 1;
-        self.end(index, ending);
+        self.draining = false;
+        let slot = self.slots.slot(index);
+        let rest = slot.chain;
+        if rest != NIL {
+            if succeeded || slot.has(flag::HARDLINK) {
+                self.inherit(index, rest);
+                self.queue.push_front(&mut self.slots, rest);
+            } else {
+                self.doom(rest);
+            }
+        }
+        self.end(index, ending, succeeded);
     }
 
-    fn end(&mut self, index: Index, ending: Ending) {
+    /// The call has ended. Its chain is none of its business any more.
+    fn end(&mut self, index: Index, ending: Ending, succeeded: bool) {
         let slot = self.slots.slot_mut(index);
-        slot.state = State::Done;
-        slot.ending = ending;
+        slot.chain = NIL;
         slot.context = None;
-        self.done.push(&mut self.slots, index);
+        slot.ret = ending.ret;
+        slot.outcome = ending.outcome;
+        slot.restart = ending.restart;
+        let skips = succeeded && slot.has(flag::SKIP_SUCCESS);
+        if !slot.sources.is_empty() {
+            self.release(index);
+        }
+        match ending.outcome {
+            Outcome::Canceled => self.totals.canceled += 1,
+            Outcome::TimedOut => self.totals.timed_out += 1,
+            _ => {}
+        }
+        if skips {
+            self.totals.skipped += 1;
+            self.vacate(index);
+        } else {
+            let slot = self.slots.slot_mut(index);
+            slot.state = State::Done;
+            slot.next = NIL;
+            self.done.push(&mut self.slots, index);
+        }
+    }
+
+    /// The call has no completion any more: its slot is unused, or kept for its result.
+    fn vacate(&mut self, index: Index) {
+        let slot = self.slots.slot_mut(index);
+        if slot.holds > 0 {
+            slot.state = State::Kept;
+            self.kept += 1;
+        } else {
+            self.set_free(index);
+        }
+    }
+
+    /// The chain broke before `rest`, if there is any.
+    fn doom(&mut self, rest: Index) {
+        if rest != NIL {
+            let slot = self.slots.slot_mut(rest);
+            slot.state = State::Doomed;
+            slot.next = NIL;
+            self.doomed.push(&mut self.slots, rest);
+        }
+    }
+
+    /// Ends up to `most` calls whose chain broke before them. `false`: none is left.
+    #[inline]
+    pub fn end_broken(&mut self, most: u32) -> bool {
+        !self.doomed.is_empty() && self.end_some_broken(most)
+    }
+
+    fn end_some_broken(&mut self, most: u32) -> bool {
+        for _ in 0..most {
+            let Some(index) = self.doomed.pop(&self.slots) else {
+                break;
+            };
+            let rest = self.slots.slot(index).chain;
+            if rest != NIL {
+                self.slots.slot_mut(rest).state = State::Doomed;
+                self.doomed.push_front(&mut self.slots, rest);
+            }
+            self.end(index, Ending::canceled(), false);
+        }
+        !self.doomed.is_empty()
     }
 
     /// Cancels the calls that have not started and that `which` selects, among `most` slots from
-    /// number `from` on. Says how many: they are done, or will be as soon as they are queued.
+    /// number `from` on. Says how many: they are done, or will be as soon as they are queued. As a
+    /// failed one would, each of them breaks its chain, unless its link is a hard one: then there
+    /// is something to [`settle`](Calls::end_broken).
     pub fn cancel_waiting(&mut self, which: Which, from: Index, most: u32) -> u32 {
         let mut canceled = 0;
         for index in self.range(from, most) {
             let slot = self.slots.slot_mut(index);
             match slot.state {
-                State::Accepted if !slot.cancel && which.selects(slot) => slot.cancel = true,
-                State::Queued if which.selects(slot) => {
-                    self.queue.remove(&mut self.slots, index);
-                    self.end(index, Ending::canceled());
+                State::Accepted | State::Doomed if slot.stop == Stop::No && which.selects(slot) => {
+                    slot.stop = Stop::Asked;
                 }
+                State::Queued if which.selects(slot) => self.cancel_head(index),
+                State::Chained if which.selects(slot) => self.cancel_chained(index),
                 _ => continue,
             }
             canceled += 1;
@@ -509,8 +992,35 @@ impl<C, S: Store<C>> Calls<C, S> {
         canceled
     }
 
+    fn cancel_head(&mut self, index: Index) {
+        let slot = self.slots.slot(index);
+        let (rest, goes_on) = (slot.chain, slot.has(flag::HARDLINK));
+        if rest != NIL && goes_on {
+            self.inherit(index, rest);
+            self.queue.replace(&mut self.slots, index, rest);
+        } else {
+            self.queue.remove(&mut self.slots, index);
+            self.doom(rest);
+        }
+        self.end(index, Ending::canceled(), false);
+    }
+
+    fn cancel_chained(&mut self, index: Index) {
+        let slot = self.slots.slot(index);
+        let (before, rest, goes_on) = (slot.prev, slot.chain, slot.has(flag::HARDLINK));
+        if rest != NIL && goes_on {
+            self.slots.slot_mut(before).chain = rest;
+            self.slots.slot_mut(rest).prev = before;
+        } else {
+            self.slots.slot_mut(before).chain = NIL;
+            self.doom(rest);
+        }
+        self.end(index, Ending::canceled(), false);
+    }
+
     /// Cancels the running calls that `which` selects, among `most` slots from number `from` on,
-    /// and tells `interrupt` the worker of each. Says how many.
+    /// and tells `interrupt` the worker of each. Says how many; one that was asked to stop before
+    /// does not count again.
     pub fn cancel_running(
         &mut self,
         which: Which,
@@ -522,8 +1032,8 @@ impl<C, S: Store<C>> Calls<C, S> {
         for index in self.range(from, most) {
             let slot = self.slots.slot_mut(index);
             if let State::Running(worker) | State::Interrupted(worker) = slot.state {
-                if which.selects(slot) {
-                    slot.cancel = true;
+                if slot.stop == Stop::No && which.selects(slot) {
+                    slot.stop = Stop::Asked;
                     interrupt(worker);
                     interrupted += 1;
                 }
@@ -536,64 +1046,79 @@ impl<C, S: Store<C>> Calls<C, S> {
         from..from.saturating_add(most).min(self.slots.count())
     }
 
-    /// Ends up to `most` of the calls that wait for a worker. `false`: none is left.
+    /// The time limit of the call that `worker` executes in slot `index` has passed. Says whether
+    /// that stops it: it may have ended, or been cancelled before.
+    pub fn time_out(&mut self, index: Index, worker: u32) -> bool {
+        let slot = self.slots.slot_mut(index);
+        let runs =
+            matches!(slot.state, State::Running(id) | State::Interrupted(id) if id == worker);
+        let stops = runs && slot.timeout_ns != 0 && slot.stop == Stop::No;
+        if stops {
+            slot.stop = Stop::TimedOut;
+        }
+        stops
+    }
+
+    /// Ends up to `most` of the calls that wait for a worker, and those that are to be settled.
+    /// `false`: none is left.
     pub fn end_queued(&mut self, most: u32, ending: Ending) -> bool {
         for _ in 0..most {
-            let Some(index) = self.queue.pop(&mut self.slots) else {
-                break;
+            let Some(index) = self.queue.head() else {
+                return self.end_broken(most);
             };
-            self.end(index, ending);
+            let rest = self.slots.slot(index).chain;
+            if rest == NIL {
+                self.queue.remove(&mut self.slots, index);
+            } else {
+                self.inherit(index, rest);
+                self.queue.replace(&mut self.slots, index, rest);
+            }
+            self.end(index, ending, false);
         }
-        !self.queue.is_empty()
+        true
     }
 
     /// Takes up to `most` completions for delivery, oldest first, and shows each to `put`. They
     /// come back with [`unsent`](Calls::unsent) or are over with [`sent`](Calls::sent).
     pub fn send(&mut self, most: u32, mut put: impl FnMut(&Slot<C>)) -> u32 {
-        let mut count = 0;
-        while count < most {
-            let Some(index) = self.done.pop(&mut self.slots) else {
-                break;
-            };
-            self.slots.slot_mut(index).state = State::Sending;
-            self.sending.push(&mut self.slots, index);
-            put(self.slots.slot(index));
-            count += 1;
+        self.sending = most.min(self.done.len);
+        let mut index = self.done.head;
+        for _ in 0..self.sending {
+            let slot = self.slots.slot(index);
+            put(slot);
+            index = slot.next;
         }
-        count
+        self.sending
     }
 
     /// The completions taken by [`send`](Calls::send) were delivered: their slots are unused.
     pub fn sent(&mut self) {
-        self.totals.delivered += u64::from(self.sending.len());
-        self.free_sending();
+        self.totals.delivered += u64::from(self.sending);
+        let sent = core::mem::take(&mut self.sending);
+        self.drop_done(sent);
     }
 
-    fn free_sending(&mut self) {
-        while let Some(index) = self.sending.pop(&mut self.slots) {
-            self.slots.slot_mut(index).state = State::Free;
-            self.free.push(&mut self.slots, index);
+    fn drop_done(&mut self, count: u32) {
+        for _ in 0..count {
+            let Some(index) = self.done.pop(&self.slots) else {
+                break;
+            };
+            self.vacate(index);
         }
     }
 
     /// The completions taken by [`send`](Calls::send) were not delivered: they wait again, before
     /// all others.
     pub fn unsent(&mut self) {
-        let sending = core::mem::take(&mut self.sending);
-        let mut index = sending.head;
-        while index != NIL {
-            let slot = self.slots.slot_mut(index);
-            slot.state = State::Done;
-            index = slot.next;
-        }
-        self.done.prepend(&mut self.slots, sending);
+        self.sending = 0;
     }
 
     /// Nobody can receive completions any more: drops up to `most` of those that wait. `false`:
     /// none is left.
     pub fn discard(&mut self, most: u32) -> bool {
-        self.send(most, |_| {});
-        self.free_sending();
+        let count = most.min(self.done.len);
+        self.sending = self.sending.saturating_sub(count);
+        self.drop_done(count);
         !self.done.is_empty()
     }
 }
@@ -602,19 +1127,20 @@ const _: () = {
     // What a completion says when nothing was ever written into it.
     assert!(Outcome::Ran as u16 == 0);
     assert!(Restart::None as u16 == 0);
+    // All flags fit.
+    assert!(flag::KNOWN <= u8::MAX as u32);
 };
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{
-        BTreeMap,
-        BTreeSet,
-        VecDeque, //
-    };
-
-    use proptest::prelude::*;
-
     use super::*;
+    use crate::{
+        reject::errno,
+        wire::{
+            ArgKind,
+            ARG_KIND_BITS, //
+        },
+    };
 
     impl<C> Store<C> for Vec<Slot<C>> {
         fn count(&self) -> u32 {
@@ -636,183 +1162,78 @@ mod tests {
         Calls::new((0..slots).map(|_| Slot::new()).collect())
     }
 
+    /// A `getppid` whose arguments say which call it is.
     fn call(user_data: u64) -> Call {
         Call {
             user_data,
-            nr: 0,
-            args: [user_data % 3, 0, 0, 0, 0, 0],
+            nr: 110,
+            args: [user_data, 0, 0, 0, 0, 0],
             ..Call::default()
         }
+    }
+
+    fn flagged(user_data: u64, flags: u32) -> Call {
+        Call {
+            flags,
+            ..call(user_data)
+        }
+    }
+
+    fn accept(table: &mut Table, calls: &[Call]) -> List {
+        let mut places = vec![NIL; calls.len()];
+        let mut incoming = Incoming::new(&mut places);
+        for (place, call) in calls.iter().enumerate() {
+            assert!(table.accept(&mut incoming, place, call, Default::default(), 0));
+        }
+        incoming.heads()
+    }
+
+    fn submit(table: &mut Table, calls: &[Call]) {
+        let mut list = accept(table, calls);
+        table.queue(&mut list, u32::MAX, None);
+        assert!(list.is_empty());
     }
 
     /// Cancels in the whole table: how many waited, and how many ran.
     fn cancel(table: &mut Table, which: Which, interrupt: impl FnMut(u32)) -> (u32, u32) {
         let waited = table.cancel_waiting(which, 0, u32::MAX);
-        (waited, table.cancel_running(which, 0, u32::MAX, interrupt))
+        let found = (waited, table.cancel_running(which, 0, u32::MAX, interrupt));
+        while table.end_broken(1) {}
+        found
     }
 
-    const RAN: Ending = Ending {
-        ret: 7,
-        outcome: Outcome::Ran,
-        restart: Restart::None,
-    };
+    const RAN: Ending = Ending::ran(7);
+    const FAILED: Ending = Ending::ran(-2);
 
-    #[derive(Clone, Debug)]
-    enum Step {
-        Submit(u32),
-        Return,
-        Killed,
-        Start,
-        Interrupt,
-        Finish(usize),
-        Cancel(u64),
-        CancelAll,
-        EndQueued,
-        Send(u32),
-        Sent,
-        Unsent,
-        Grow,
+    fn start(table: &mut Table, user_data: u64) -> Index {
+        let started = table.start(0).expect("a call can start");
+        assert_eq!(started.args[0], user_data);
+        started.index
     }
 
-    fn step() -> impl Strategy<Value = Step> {
-        prop_oneof![
-            4 => (1_u32..5).prop_map(Step::Submit),
-            4 => Just(Step::Return),
-            1 => Just(Step::Killed),
-            6 => Just(Step::Start),
-            1 => Just(Step::Interrupt),
-            6 => any::<usize>().prop_map(Step::Finish),
-            2 => (0_u64..60).prop_map(Step::Cancel),
-            1 => Just(Step::CancelAll),
-            1 => Just(Step::EndQueued),
-            4 => (0_u32..4).prop_map(Step::Send),
-            4 => Just(Step::Sent),
-            2 => Just(Step::Unsent),
-            1 => Just(Step::Grow),
-        ]
+    fn run(table: &mut Table, user_data: u64, ending: Ending) {
+        let index = start(table, user_data);
+        table.finish(index, ending, ending.ret >= 0);
+        while table.end_broken(2) {}
     }
 
-    proptest! {
-        /// Exactly one completion per accepted call, in the order of their ends, and every
-        /// context released, whatever happens in whatever order.
-        #[test]
-        fn exactly_one_completion_per_accepted_call(
-            steps in prop::collection::vec(step(), 0..200),
-        ) {
-            let mut table = table(4);
-            let context = std::rc::Rc::new(());
-            let mut next = 0_u64;
-            let mut messages = VecDeque::new();
-            let mut running = Vec::new();
-            let mut sending = Vec::new();
-            let mut delivered = BTreeSet::new();
-            let mut expected: BTreeMap<u64, Outcome> = BTreeMap::new();
-
-            let mut steps: VecDeque<Step> = steps.into();
-            let mut draining = 0;
-            loop {
-                let step = match steps.pop_front() {
-                    Some(step) => step,
-                    None => {
-                        draining += 1;
-                        match draining % 5 {
-                            0 => Step::Return,
-                            1 => Step::Start,
-                            2 => Step::Sent,
-                            3 => Step::Finish(0),
-                            _ => Step::Send(8),
-                        }
-                    }
-                };
-                match step {
-                    Step::Submit(count) => {
-                        if table.unused() >= count {
-                            let mut list = List::new();
-                            for _ in 0..count {
-                                let accepted = table.accept(&mut list, &call(next), context.clone(), 0);
-                                prop_assert!(accepted);
-                                next += 1;
-                            }
-                            messages.push_back(list);
-                        }
-                    }
-                    Step::Return | Step::Killed => {
-                        let instead = matches!(step, Step::Killed)
-                            .then(|| Ending::not_started(crate::reject::errno::ESRCH));
-                        if let Some(mut list) = messages.pop_front() {
-                            table.queue(&mut list, u32::MAX, instead);
-                        }
-                    }
-                    Step::Start => {
-                        if let Some(started) = table.start(0) {
-                            running.push(started);
-                        }
-                    }
-                    Step::Interrupt => {
-                        if let Some(started) = running.first() {
-                            table.interrupt(started.index);
-                            table.resume(started.index);
-                        }
-                    }
-                    Step::Finish(at) => {
-                        if !running.is_empty() {
-                            let started = running.swap_remove(at % running.len());
-                            table.finish(started.index, RAN);
-                        }
-                    }
-                    Step::Cancel(user_data) => {
-                        let found = cancel(&mut table, Which::UserData(user_data), |_| {});
-                        prop_assert!(found.0 + found.1 <= 1);
-                    }
-                    Step::CancelAll => {
-                        cancel(&mut table, Which::All, |_| {});
-                        prop_assert_eq!(table.queued(), 0);
-                    }
-                    Step::EndQueued => while table.end_queued(2, Ending::not_started(11)) {},
-                    Step::Send(most) => {
-                        table.send(most, |slot| sending.push(slot.result()));
-                    }
-                    Step::Sent => {
-                        table.sent();
-                        for result in sending.drain(..) {
-                            prop_assert!(delivered.insert(result.user_data), "delivered twice");
-                            let outcome = Outcome::from_wire(result.outcome).unwrap();
-                            expected.insert(result.user_data, outcome);
-                        }
-                    }
-                    Step::Unsent => {
-                        table.unsent();
-                        sending.clear();
-                    }
-                    Step::Grow => table.grow(|slots| slots.extend((0..3).map(|_| Slot::new()))),
-                }
-                prop_assert_eq!(table.running() as usize, running.len());
-                prop_assert_eq!(
-                    table.totals().accepted,
-                    table.totals().delivered + u64::from(table.in_flight())
-                );
-                if steps.is_empty() && table.in_flight() == 0 && messages.is_empty() {
-                    break;
-                }
-                prop_assert!(draining < 100_000, "calls are stuck");
-            }
-            prop_assert_eq!(delivered.len() as u64, next);
-            prop_assert_eq!(table.iter().count(), 0);
-            drop(running);
-            prop_assert_eq!(std::rc::Rc::strong_count(&context), 1);
-        }
+    fn delivered(table: &mut Table) -> Vec<(u64, i64)> {
+        let mut all = Vec::new();
+        table.send(u32::MAX, |slot| {
+            all.push((slot.user_data(), slot.result().ret))
+        });
+        table.sent();
+        all
     }
+
+    const CANCELED: i64 = -(errno::ECANCELED as i64);
 
     #[test]
     fn undelivered_completions_keep_their_order() {
         let mut table = table(6);
-        let mut list = List::new();
+        submit(&mut table, &[0, 1, 2, 3, 4, 5].map(call));
         for user_data in 0..6 {
-            assert!(table.accept(&mut list, &call(user_data), Default::default(), 0));
-        }
-        table.queue(&mut list, u32::MAX, None);
-        while let Some(started) = table.start(0) {
-            table.finish(started.index, RAN);
+            run(&mut table, user_data, RAN);
         }
         let mut order = Vec::new();
         table.send(4, |_| {});
@@ -822,74 +1243,83 @@ mod tests {
         table.send(9, |slot| order.push(slot.user_data()));
         table.sent();
         assert_eq!(order, [0, 1, 2, 3, 4, 5]);
-        assert_eq!(table.in_flight(), 0);
+        assert_eq!((table.in_flight(), table.unused()), (0, 6));
     }
 
     #[test]
     fn a_cancel_says_what_it_found() {
         let mut table = table(4);
-        let mut list = List::new();
-        for user_data in 0..3 {
-            assert!(table.accept(&mut list, &call(user_data), Default::default(), 0));
-        }
-        table.queue(&mut list, u32::MAX, None);
+        let on_fd = |user_data, fd| Call {
+            nr: 0,
+            args: [fd, 0, 0, 0, 0, 0],
+            ..call(user_data)
+        };
+        submit(&mut table, &[on_fd(0, 0), on_fd(1, 1), on_fd(2, 2)]);
         let started = table.start(5).unwrap();
-        let mut accepted = List::new();
-        assert!(table.accept(&mut accepted, &call(3), Default::default(), 0));
+        let mut accepted = accept(&mut table, &[on_fd(3, 0)]);
         let mut workers = Vec::new();
-        // Descriptor 0 is the first argument of calls 0 and 3.
         let found = cancel(&mut table, Which::Fd(0), |worker| workers.push(worker));
         assert_eq!(found, (1, 1));
         assert_eq!(workers, [5]);
-        assert!(table.is_canceled(started.index));
+        assert_eq!(table.stop(started.index), Stop::Asked);
+        // Nothing is found twice.
+        assert_eq!(cancel(&mut table, Which::Fd(0), |_| {}), (0, 0));
         assert_eq!(cancel(&mut table, Which::Nr(1), |_| {}), (0, 0));
-        let found = cancel(&mut table, Which::All, |_| {});
-        assert_eq!(found, (2, 1));
+        assert_eq!(cancel(&mut table, Which::All, |_| {}), (2, 0));
         table.queue(&mut accepted, u32::MAX, None);
         assert_eq!(table.queued(), 0);
         assert_eq!(table.undelivered(), 3);
+        assert_eq!(table.totals().canceled, 3);
     }
 
     #[test]
     fn messages_that_arrive_together_keep_their_order() {
         let mut table = table(6);
-        let mut lists = [List::new(), List::new(), List::new()];
-        for (user_data, list) in [(0, 0), (1, 0), (2, 1), (3, 1), (4, 2)] {
-            assert!(table.accept(&mut lists[list], &call(user_data), Default::default(), 0));
-        }
-        let [mut first, second, third] = lists;
+        let mut first = accept(&mut table, &[call(0), call(1)]);
+        let second = accept(&mut table, &[flagged(2, flag::LINK), call(3)]);
+        let third = accept(&mut table, &[call(4)]);
         table.append(&mut first, second);
         table.append(&mut first, List::new());
         table.append(&mut first, third);
+        table.queue(&mut first, 1, None);
         table.queue(&mut first, u32::MAX, None);
-        let order: Vec<u64> = std::iter::from_fn(|| table.start(0))
-            .map(|started| started.args[0])
-            .collect();
-        assert_eq!(order, [0, 1, 2, 0, 1]);
+        for user_data in 0..5 {
+            run(&mut table, user_data, RAN);
+        }
+        assert!(table.start(0).is_none());
     }
 
     #[test]
     fn a_message_taken_back_was_never_accepted() {
-        let mut table = table(3);
+        let mut table = table(4);
         let context = std::rc::Rc::new(());
-        let mut list = List::new();
-        for user_data in 0..3 {
-            assert!(table.accept(&mut list, &call(user_data), context.clone(), 0));
+        let mut places = [NIL; 4];
+        let mut incoming = Incoming::new(&mut places);
+        let calls = [
+            flagged(0, flag::LINK),
+            Call {
+                arg_kinds: (ArgKind::Result as u32) << ARG_KIND_BITS,
+                ..flagged(1, flag::LINK)
+            },
+            call(2),
+            call(3),
+        ];
+        for (place, call) in calls.iter().enumerate() {
+            assert!(table.accept(&mut incoming, place, call, context.clone(), 0));
         }
-        table.retract(&mut list, 2);
-        table.retract(&mut list, 2);
-        assert_eq!((table.in_flight(), table.totals().accepted), (0, 0));
+        assert!(!table.accept(&mut incoming, 4, &call(4), context.clone(), 0));
+        let mut list = incoming.heads();
+        while !list.is_empty() {
+            table.retract(&mut list, 2);
+        }
+        assert_eq!((table.used(), table.totals().accepted), (0, 0));
         assert_eq!(std::rc::Rc::strong_count(&context), 1);
     }
 
     #[test]
     fn a_long_table_is_cancelled_in_parts() {
         let mut table = table(7);
-        let mut list = List::new();
-        for user_data in 0..7 {
-            assert!(table.accept(&mut list, &call(user_data), Default::default(), 0));
-        }
-        table.queue(&mut list, u32::MAX, None);
+        submit(&mut table, &[0, 1, 2, 3, 4, 5, 6].map(call));
         let mut canceled = 0;
         let mut from = 0;
         while from < table.slots() {
@@ -901,16 +1331,355 @@ mod tests {
 
     #[test]
     fn a_closed_socket_gives_everything_back() {
-        let mut table = table(2);
-        let mut list = List::new();
-        assert!(table.accept(&mut list, &call(0), Default::default(), 0));
-        assert!(table.accept(&mut list, &call(1), Default::default(), 0));
-        assert!(!table.accept(&mut list, &call(2), Default::default(), 0));
+        let mut table = table(3);
+        let mut list = accept(&mut table, &[flagged(0, flag::LINK), call(1), call(2)]);
         table.queue(&mut list, u32::MAX, Some(Ending::not_started(3)));
         table.send(1, |_| {});
         assert!(table.discard(0));
+        assert!(table.discard(2));
+        // The flusher comes back from a message that nobody takes.
+        table.sent();
         assert!(!table.discard(9));
+        assert_eq!((table.used(), table.totals().delivered), (0, 0));
+    }
+
+    #[test]
+    fn a_chain_is_one_call_after_the_other() {
+        let mut table = table(4);
+        submit(
+            &mut table,
+            &[
+                flagged(0, flag::LINK),
+                flagged(1, flag::LINK),
+                call(2),
+                call(3),
+            ],
+        );
+        assert_eq!((table.queued(), table.in_flight()), (2, 4));
+        let head = start(&mut table, 0);
+        // The rest of the chain does not run beside it.
+        let other = start(&mut table, 3);
+        assert!(table.start(0).is_none());
+        table.finish(head, RAN, true);
+        // It goes before what is in the queue, which is empty here, and after `other` started.
+        run(&mut table, 1, RAN);
+        run(&mut table, 2, RAN);
+        table.finish(other, RAN, true);
+        let order: Vec<u64> = delivered(&mut table).into_iter().map(|it| it.0).collect();
+        assert_eq!(order, [0, 1, 2, 3]);
+    }
+
+    #[test]
+    fn a_broken_chain_ends_canceled() {
+        let mut table = table(4);
+        submit(
+            &mut table,
+            &[
+                flagged(0, flag::LINK),
+                flagged(1, flag::HARDLINK),
+                call(2),
+                call(3),
+            ],
+        );
+        let index = start(&mut table, 0);
+        table.finish(index, FAILED, false);
+        assert!(table.end_broken(1));
+        assert!(!table.end_broken(1));
+        run(&mut table, 3, RAN);
+        assert_eq!(
+            delivered(&mut table),
+            [(0, -2), (1, CANCELED), (2, CANCELED), (3, 7)]
+        );
+        assert_eq!(table.totals().canceled, 2);
+    }
+
+    #[test]
+    fn a_hard_link_holds() {
+        let mut table = table(3);
+        submit(
+            &mut table,
+            &[
+                flagged(0, flag::HARDLINK),
+                flagged(1, flag::LINK | flag::HARDLINK),
+                call(2),
+            ],
+        );
+        run(&mut table, 0, FAILED);
+        run(&mut table, 1, FAILED);
+        run(&mut table, 2, RAN);
+        assert_eq!(delivered(&mut table), [(0, -2), (1, -2), (2, 7)]);
+    }
+
+    #[test]
+    fn a_cancelled_call_breaks_its_chain() {
+        for (links, cancel_at, expected) in [
+            // The head, the middle, the end; then with a hard link at the place.
+            ([flag::LINK; 2], 0, [CANCELED, CANCELED, CANCELED]),
+            ([flag::LINK; 2], 1, [7, CANCELED, CANCELED]),
+            ([flag::LINK; 2], 2, [7, 7, CANCELED]),
+            ([flag::HARDLINK; 2], 0, [CANCELED, 7, 7]),
+            ([flag::HARDLINK; 2], 1, [7, CANCELED, 7]),
+            ([flag::HARDLINK; 2], 2, [7, 7, CANCELED]),
+            (
+                [flag::LINK, flag::HARDLINK],
+                0,
+                [CANCELED, CANCELED, CANCELED],
+            ),
+        ] {
+            // While the message is accepted, while it is queued, while the head runs.
+            for moment in 0..3 {
+                let mut table = table(4);
+                let mut list = accept(
+                    &mut table,
+                    &[flagged(0, links[0]), flagged(1, links[1]), call(2), call(3)],
+                );
+                if moment > 0 {
+                    table.queue(&mut list, u32::MAX, None);
+                }
+                let head = (moment == 2).then(|| start(&mut table, 0));
+                let expected_count = if moment == 2 && cancel_at == 0 {
+                    (0, 1)
+                } else {
+                    (1, 0)
+                };
+                let found = cancel(&mut table, Which::UserData(cancel_at), |_| {});
+                assert_eq!(found, expected_count);
+                if let Some(head) = head {
+                    if cancel_at == 0 {
+                        continue;
+                    }
+                    table.finish(head, RAN, true);
+                }
+                table.queue(&mut list, u32::MAX, None);
+                while let Some(started) = table.start(0) {
+                    table.finish(started.index, RAN, true);
+                }
+                while table.end_broken(1) {}
+                let mut all = delivered(&mut table);
+                all.sort_unstable();
+                let rets: Vec<i64> = all.into_iter().map(|it| it.1).collect();
+                assert_eq!(rets[..3], expected, "{links:?} {cancel_at} {moment}");
+                assert_eq!(rets[3], 7);
+            }
+        }
+    }
+
+    #[test]
+    fn a_chain_keeps_its_place_when_its_head_is_cancelled() {
+        let mut table = table(5);
+        submit(
+            &mut table,
+            &[
+                call(0),
+                flagged(1, flag::HARDLINK | flag::DRAIN),
+                call(2),
+                call(3),
+            ],
+        );
+        assert_eq!(cancel(&mut table, Which::UserData(1), |_| {}), (1, 0));
+        let first = start(&mut table, 0);
+        // It still drains.
+        assert!(table.start(0).is_none());
+        table.finish(first, RAN, true);
+        run(&mut table, 2, RAN);
+        run(&mut table, 3, RAN);
+    }
+
+    #[test]
+    fn a_draining_call_runs_alone() {
+        let mut table = table(5);
+        submit(
+            &mut table,
+            &[call(0), call(1), flagged(2, flag::DRAIN), call(3), call(4)],
+        );
+        let first = start(&mut table, 0);
+        let second = start(&mut table, 1);
+        assert_eq!((table.ready(), table.queued()), (0, 3));
+        assert!(table.start(0).is_none());
+        table.finish(second, RAN, true);
+        assert!(table.start(0).is_none());
+        table.finish(first, RAN, true);
+        assert_eq!(table.ready(), 3);
+        let drain = start(&mut table, 2);
+        assert_eq!(table.ready(), 0);
+        assert!(table.start(0).is_none());
+        table.finish(drain, FAILED, false);
+        let third = start(&mut table, 3);
+        run(&mut table, 4, RAN);
+        table.finish(third, RAN, true);
+    }
+
+    #[test]
+    fn a_draining_call_makes_its_chain_drain() {
+        let mut table = table(5);
+        submit(
+            &mut table,
+            &[
+                call(0),
+                flagged(1, flag::LINK),
+                flagged(2, flag::LINK | flag::DRAIN),
+                call(3),
+                call(4),
+            ],
+        );
+        let first = start(&mut table, 0);
+        assert!(table.start(0).is_none());
+        table.finish(first, RAN, true);
+        for user_data in 1..4 {
+            let index = start(&mut table, user_data);
+            assert!(table.start(0).is_none(), "{user_data}");
+            table.finish(index, RAN, true);
+        }
+        run(&mut table, 4, RAN);
+    }
+
+    #[test]
+    fn a_skipped_success_has_no_completion() {
+        let mut table = table(3);
+        let skip = flag::SKIP_SUCCESS;
+        submit(
+            &mut table,
+            &[flagged(0, skip), flagged(1, skip), flagged(2, skip)],
+        );
+        run(&mut table, 0, RAN);
+        run(&mut table, 1, FAILED);
+        cancel(&mut table, Which::All, |_| {});
+        assert_eq!(delivered(&mut table), [(1, -2), (2, CANCELED)]);
+        assert_eq!((table.totals().skipped, table.in_flight()), (1, 0));
+    }
+
+    fn with_arg(call: Call, arg: usize, kind: ArgKind, value: u64) -> Call {
+        let mut call = call;
+        call.arg_kinds |= (kind as u32) << (arg as u32 * ARG_KIND_BITS);
+        call.args[arg] = value;
+        call
+    }
+
+    #[test]
+    fn a_result_outlives_its_delivery() {
+        let mut table = table(4);
+        let link = flag::LINK;
+        submit(
+            &mut table,
+            &[
+                flagged(0, link),
+                flagged(1, link | flag::SKIP_SUCCESS),
+                with_arg(flagged(2, link), 1, ArgKind::Result, 1),
+                with_arg(
+                    with_arg(call(3), 4, ArgKind::Result, 0),
+                    5,
+                    ArgKind::Result,
+                    0,
+                ),
+            ],
+        );
+        run(&mut table, 0, Ending::ran(70));
+        assert_eq!(delivered(&mut table).len(), 1);
+        run(&mut table, 1, Ending::ran(71));
+        assert_eq!((table.in_flight(), table.used()), (2, 4));
+        let started = table.start(0).unwrap();
+        assert_eq!(started.args, [2, 71, 0, 0, 0, 0]);
+        assert!(started.loads.is_empty());
+        assert_eq!((table.in_flight(), table.used()), (2, 3));
+        table.finish(started.index, RAN, true);
+        let started = table.start(0).unwrap();
+        assert_eq!(started.args, [3, 0, 0, 0, 70, 70]);
+        assert_eq!((table.in_flight(), table.used()), (2, 2));
+        table.finish(started.index, RAN, true);
+        assert_eq!(delivered(&mut table).len(), 2);
+        assert_eq!(table.unused(), 4);
+    }
+
+    #[test]
+    fn a_load_is_an_address_in_an_earlier_output() {
+        let mut table = table(3);
+        let load = |call: u64, width: u64, offset: u64| call | width << 24 | offset << 32;
+        submit(
+            &mut table,
+            &[
+                with_arg(flagged(0, flag::LINK), 3, ArgKind::OutPtr, 0x7000),
+                flagged(1, flag::LINK),
+                with_arg(
+                    with_arg(call(2), 1, ArgKind::Load, load(0, 8, 48)),
+                    2,
+                    ArgKind::Load,
+                    load(0, 1, 0),
+                ),
+            ],
+        );
+        assert_eq!(table.start(0).unwrap().args[3], 0x7000);
+        table.finish(0, RAN, true);
+        run(&mut table, 1, RAN);
+        let started = table.start(0).unwrap();
+        let loads: Vec<_> = started.loads.iter().collect();
+        assert_eq!(loads, [(1, Source::Load(8)), (2, Source::Load(1))]);
+        assert_eq!(started.args, [2, 0x7030, 0x7000, 0, 0, 0]);
+    }
+
+    #[test]
+    fn an_argument_that_is_not_known_is_no_descriptor() {
+        let mut table = table(2);
+        let read = Call {
+            nr: 0,
+            ..with_arg(call(1), 0, ArgKind::Result, 0)
+        };
+        submit(&mut table, &[flagged(0, flag::LINK), read]);
+        // Whatever the slot holds there.
+        for fd in 0..2 {
+            assert_eq!(cancel(&mut table, Which::Fd(fd), |_| {}), (0, 0));
+        }
+        run(&mut table, 0, Ending::ran(9));
+        assert_eq!(cancel(&mut table, Which::Fd(9), |_| {}), (0, 0));
+        let started = table.start(0).unwrap();
+        assert_eq!(started.args[0], 9);
+        assert_eq!(cancel(&mut table, Which::Fd(9), |_| {}), (0, 1));
+    }
+
+    #[test]
+    fn the_first_of_cancel_and_time_limit_wins() {
+        let mut table = table(3);
+        let limited = |user_data| Call {
+            timeout_ns: 1,
+            ..call(user_data)
+        };
+        submit(&mut table, &[limited(0), limited(1), call(2)]);
+        let [a, b, c] = [0, 1, 2].map(|user_data| start(&mut table, user_data));
+        // Not by another worker's clock, not without a limit.
+        assert!(!table.time_out(a, 1));
+        assert!(!table.time_out(c, 0));
+        assert!(table.time_out(a, 0));
+        assert!(!table.time_out(a, 0));
+        assert_eq!(cancel(&mut table, Which::UserData(0), |_| {}), (0, 0));
+        assert_eq!(table.stop(a), Stop::TimedOut);
+        assert_eq!(cancel(&mut table, Which::UserData(1), |_| {}), (0, 1));
+        assert!(!table.time_out(b, 0));
+        assert_eq!(table.stop(b), Stop::Asked);
+        table.finish(a, RAN, true);
+        assert!(!table.time_out(a, 0));
+    }
+
+    #[test]
+    fn the_end_of_a_session_ends_whole_chains() {
+        let mut table = table(6);
+        submit(
+            &mut table,
+            &[
+                flagged(0, flag::LINK),
+                call(1),
+                flagged(2, flag::HARDLINK),
+                flagged(3, flag::LINK),
+                call(4),
+            ],
+        );
+        let index = start(&mut table, 0);
+        while table.end_queued(1, Ending::not_started(errno::ESRCH)) {}
+        table.finish(index, RAN, true);
+        while table.end_queued(1, Ending::not_started(errno::ESRCH)) {}
+        let gone = -i64::from(errno::ESRCH);
+        assert_eq!(
+            delivered(&mut table),
+            [(2, gone), (3, gone), (4, gone), (0, 7), (1, gone)]
+        );
         assert_eq!(table.in_flight(), 0);
-        assert_eq!(table.totals().delivered, 0);
     }
 }

@@ -28,10 +28,12 @@ use crate::{
         Room, //
     },
     config,
+    delivery::MOST,
     ended::{
         self,
         Ending,
-        Next, //
+        Next,
+        Stop, //
     },
     errand::Errand,
     registry,
@@ -61,6 +63,8 @@ use crate::{
     submission::STRIDE,
     wire::SessionState,
     worker::{
+        Assignment,
+        Done,
         Suspended,
         Turn,
         Worker, //
@@ -120,7 +124,7 @@ impl Session {
     }
 
     fn wake_within(&self, inner: &mut Inner) {
-        while inner.state == SessionState::Open && self.pool(inner).shall_wake(inner.calls.queued())
+        while inner.state == SessionState::Open && self.pool(inner).shall_wake(inner.calls.ready())
         {
             let Some(member) = inner.crew.wake() else {
                 break;
@@ -154,6 +158,7 @@ impl Session {
 
     /// Whether a worker shall be made.
     fn shall_create(&self, inner: &Inner) -> bool {
+        // Those that a draining call holds up too: a cancel may set them free.
         let queued = inner.calls.queued();
         queued > 0 && inner.state == SessionState::Open && self.pool(inner).shall_create(queued)
     }
@@ -296,41 +301,108 @@ impl Session {
         }
     }
 
-    /// What the worker `id` does next.
+    /// What the worker `id` does next, which executes no call.
     pub fn assign(self: &Arc<Self>, id: Id) -> Turn {
-        let mut inner = self.inner().lock();
-        let inner = &mut *inner;
-        let open = inner.state == SessionState::Open;
-        let Some((state, member)) = inner.crew.get_mut(id) else {
+        {
+            let mut inner = self.inner().lock();
+            let inner = &mut *inner;
+            let open = inner.state == SessionState::Open;
+            let Some((_, member)) = inner.crew.get_mut(id) else {
+                return Turn::Rest;
+            };
+            match member.suspended.take() {
+                None if open => {
+                    let turn = self.next(inner, id);
+                    if matches!(turn, Turn::Rest) && inner.undelivered() > 0 {
+                        self.flush_soon();
+                    }
+                    return turn;
+                }
+                None => {
+                    inner.crew.leave(id);
+                    self.reap_soon();
+                    return Turn::Rest;
+                }
+                Some(suspended) => {
+                    let index = suspended.index();
+                    if suspended.is_late() {
+                        inner.calls.time_out(index, id);
+                    }
+                    if open && inner.calls.stop(index) == Stop::No {
+                        inner.calls.resume(index);
+                        let spare = self.shall_create(inner);
+                        return Turn::Execute(Assignment::again(suspended, spare));
+                    }
+                    finish_suspended(&mut inner.calls, &suspended);
+                }
+            }
+        }
+        self.follow_up();
+        // What interrupted that call must not interrupt the next one.
+        Turn::Signals
+    }
+
+    /// A call that the worker `id` executed came to its end. Says what it does next; where it is
+    /// not to `go_on`, it asks again later.
+    pub fn advance(self: &Arc<Self>, id: Id, done: &Done, go_on: bool) -> Turn {
+        let (turn, state, results, wake, waiting) = {
+            let mut inner = self.inner().lock();
+            let inner = &mut *inner;
+            let drained = inner.calls.is_draining();
+            inner.calls.finish(done.index, done.ending, done.succeeded);
+            self.settle(inner);
+            let turn = if go_on && inner.state == SessionState::Open {
+                self.next(inner, id)
+            } else {
+                Turn::Signals
+            };
+            let results = inner.undelivered();
+            let wake = drained && inner.calls.ready() > 0;
+            (turn, inner.state, results, wake, self.find_room(inner))
+        };
+        if let Some(sock) = waiting {
+            sock.announce_room();
+        }
+        if wake {
+            // What the draining call held up need not wait for this worker alone.
+            self.wake();
+        }
+        if state != SessionState::Open {
+            self.follow_up();
+            return turn;
+        }
+        match turn {
+            // More results are about to come: let them share a message.
+            Turn::Execute(_) | Turn::Again if results < MOST => {
+                if results == 1 {
+                    self.flush_before_long();
+                }
+            }
+            _ if results > 0 => self.flush(),
+            _ => {}
+        }
+        turn
+    }
+
+    /// What the worker `id` does next in an open session, if nothing is in its way.
+    fn next(self: &Arc<Self>, inner: &mut Inner, id: Id) -> Turn {
+        if inner.calls.end_broken(STRIDE) {
+            return Turn::Again;
+        }
+        let Some((state, _)) = inner.crew.get_mut(id) else {
             return Turn::Rest;
         };
-        if let Some(suspended) = member.suspended.take() {
-            if open && !inner.calls.is_canceled(suspended.index()) {
-                inner.calls.resume(suspended.index());
-                let lacks_spare = self.shall_create(inner);
-                return Turn::Execute(suspended.into(), lacks_spare);
-            }
-            finish_suspended(&mut inner.calls, &suspended);
-            self.flush_soon();
-            // What interrupted that call must not interrupt the next one.
-            return Turn::Signals;
-        }
-        if !open {
-            inner.crew.leave(id);
-            self.reap_soon();
-            return Turn::Rest;
-        }
         let woken = match state {
             State::Working | State::Excused => true,
             State::Fresh | State::Idle => false,
             State::Free | State::Leaving | State::Stopping => return Turn::Rest,
         };
-        let may_work = inner.calls.queued() > 0 && self.pool(inner).may_work(woken);
+        let may_work = inner.calls.ready() > 0 && self.pool(inner).may_work(woken);
         if let Some(call) = may_work.then(|| inner.calls.start(id)).flatten() {
             if state != State::Working {
                 inner.crew.work(id);
             }
-            return Turn::Execute(call.into(), self.shall_create(inner));
+            return Turn::Execute(Assignment::new(call, self.shall_create(inner)));
         }
         if state == State::Excused && inner.calls.queued() == 0 {
             inner.crew.leave(id);
@@ -377,6 +449,23 @@ impl Session {
         }
     }
 
+    /// Ends what will not start any more, after a call whose end was none of the usual ones.
+    fn follow_up(self: &Arc<Self>) {
+        loop {
+            let mut inner = self.inner().lock();
+            let more = if inner.state == SessionState::Open {
+                inner.calls.end_broken(STRIDE)
+            } else {
+                inner.calls.end_queued(STRIDE, Ending::not_started(errno::ESRCH))
+            };
+            if !more {
+                break;
+            }
+        }
+        self.discard();
+        self.flush_soon();
+    }
+
     /// The worker `id` was killed: it calls nothing of ours any more.
     pub fn killed(self: &Arc<Self>, id: Id) {
         self.end(End::Process);
@@ -384,27 +473,30 @@ impl Session {
         self.reap_soon();
     }
 
-    /// Whether a running call was cancelled, or its session is ending.
-    pub fn asks_to_stop(&self, index: Index) -> bool {
+    /// What follows where a running call returned `ret`, being interrupted.
+    pub fn after_interruption(&self, index: Index, ret: i64) -> Next {
+        let dying = shim::dying();
         let inner = self.inner().lock();
-        inner.state != SessionState::Open || inner.calls.is_canceled(index)
+        let ending = dying || inner.state != SessionState::Open;
+        ended::after(ret, inner.calls.stop(index).or(ending))
     }
 
-    /// A running call came to its end.
-    pub fn finish(self: &Arc<Self>, index: Index, ending: Ending) {
-        let (last, waiting) = {
-            let mut inner = self.inner().lock();
-            inner.calls.finish(index, ending);
-            (inner.calls.queued() == 0, self.find_room(&mut inner))
-        };
-        if let Some(sock) = waiting {
-            sock.announce_room();
+    /// The time limit of the call that the worker `id` executes passed. In interrupt context.
+    pub fn time_out(&self, id: Id, index: Index) {
+        let mut inner = self.inner().lock();
+        if inner.calls.time_out(index, id) {
+            if let Some(member) = inner.crew.get(id) {
+                member.worker.interrupt();
+            }
         }
-        self.discard();
-        // More results are about to come: let them share a message, unless this worker blocks.
-        if last {
-            self.flush();
-        } else {
+    }
+
+    /// The worker of this session went to sleep inside a call. In interrupt context.
+    pub fn blocked(self: &Arc<Self>) {
+        self.wake();
+        // Results must not wait for the end of that call.
+        let waiting = self.inner().lock().undelivered() > 0;
+        if waiting {
             self.flush_soon();
         }
     }
@@ -442,8 +534,7 @@ impl Session {
             let member = self.inner().lock().crew.remove(id);
             self.payer().uncharge_worker();
             drop(member);
-            self.discard();
-            self.flush_soon();
+            self.follow_up();
         }
         let last = {
             let mut inner = self.inner().lock();
@@ -489,8 +580,9 @@ impl WorkItem<RETRY> for Session {
 
 /// A call that was interrupted, and will not be issued again after all.
 fn finish_suspended(calls: &mut Calls<Credentials, slots::Chunks>, suspended: &Suspended) {
-    if let Next::Complete(ending) = ended::after(suspended.interrupted_with(), true) {
-        calls.finish(suspended.index(), ending);
+    let stop = calls.stop(suspended.index()).or(true);
+    if let Next::Complete(ending) = ended::after(suspended.interrupted_with(), stop) {
+        calls.finish(suspended.index(), ending, false);
     }
 }
 

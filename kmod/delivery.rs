@@ -49,7 +49,7 @@ const OVERHEAD: usize = bindings::PAGE_SIZE - bindings::GENLMSG_DEFAULT_SIZE - G
 
 /// Most completions of one message: as many as fit a buffer of [`MAX_COMPLETE_LEN`] together with
 /// what the kernel keeps there. One more, and the receive buffer is charged for twice the size.
-const MOST: u32 =
+pub(crate) const MOST: u32 =
     ((MAX_COMPLETE_LEN - OVERHEAD - GENERIC_HEADER - ATTR_HEADER) / size_of::<CallResult>()) as u32;
 
 /// How long the flusher waits at first before it looks again, where nothing would call it: the
@@ -104,6 +104,12 @@ impl Session {
     /// Lets the work queue deliver. Never sleeps.
     pub fn flush_soon(self: &Arc<Self>) {
         let _ = shim::queue().enqueue::<_, FLUSH>(self.clone());
+    }
+
+    /// The same, at the next tick of the clock: the first of several results, which are to share a
+    /// message, must not wait for a call that takes long.
+    pub(crate) fn flush_before_long(self: &Arc<Self>) {
+        let _ = shim::queue().enqueue_delayed::<_, LATER>(self.clone(), 1);
     }
 
     /// Delivers one message. Only by the one flusher that the gate admitted.

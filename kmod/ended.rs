@@ -22,6 +22,15 @@ pub struct Ending {
 }
 
 impl Ending {
+    /// Ran to its end; the value is the system call's own.
+    pub const fn ran(ret: i64) -> Self {
+        Self {
+            ret,
+            outcome: Outcome::Ran,
+            restart: Restart::None,
+        }
+    }
+
     /// Never started, for the reason that `errno` (positive) names.
     pub const fn not_started(errno: i32) -> Self {
         Self {
@@ -31,29 +40,7 @@ impl Ending {
         }
     }
 
-    /// Ran to its end.
-    #[inline]
-    pub fn ran(ret: i64) -> Self {
-        Self {
-            ret,
-            outcome: Outcome::Ran,
-            restart: Restart::None,
-        }
-    }
-
-    /// The same, of a call whose time limit passed while it ran: an interruption was that limit's.
-    pub fn of_time_limit(self) -> Self {
-        if self.outcome != Outcome::Interrupted {
-            return self;
-        }
-        Self {
-            ret: -i64::from(errno::ETIME),
-            outcome: Outcome::TimedOut,
-            ..self
-        }
-    }
-
-    /// Cancelled before it started.
+    /// Cancelled before it started, or the chain broke before it.
     pub fn canceled() -> Self {
         Self {
             ret: -i64::from(errno::ECANCELED),
@@ -84,6 +71,30 @@ pub fn succeeded(ending: &Ending, nr: u32, arg: impl FnOnce(usize) -> u64) -> bo
         && length_argument(nr).is_none_or(|index| arg(index) == ending.ret as u64)
 }
 
+/// Whether a running call was asked to stop, and by what: the first wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stop {
+    /// It was not.
+    #[default]
+    No,
+    /// A cancel, or its session or process is ending.
+    Asked,
+    /// Its time limit passed.
+    TimedOut,
+}
+
+impl Stop {
+    /// The same, where something else asks it to stop, too.
+    #[must_use]
+    pub fn or(self, asked: bool) -> Self {
+        match self {
+            Stop::No if asked => Stop::Asked,
+            first => first,
+        }
+    }
+}
+
 /// What the worker does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -108,26 +119,33 @@ fn restart_of(ret: i64) -> Restart {
     }
 }
 
-/// Decides what follows from the value that the system call switch returned. `asked_to_stop`: the
-/// call was cancelled while it ran, or its session or process is ending.
-pub fn after(ret: i64, asked_to_stop: bool) -> Next {
-    let restart = restart_of(ret);
-    match restart {
-        Restart::None if asked_to_stop && ret == -i64::from(errno::EINTR) => {
-            Next::Complete(interrupted(restart))
-        }
-        Restart::None => Next::Complete(Ending::ran(ret)),
-        _ if asked_to_stop => Next::Complete(interrupted(restart)),
-        Restart::Block => Next::Continue,
-        Restart::Sys | Restart::NoIntr | Restart::NoHand => Next::Again,
-    }
+/// Whether a call that returned this was interrupted, so that [`after`] must be asked. Any other
+/// came to its end, whoever wanted to stop it.
+#[inline(always)]
+pub fn is_interruption(ret: i64) -> bool {
+    ret == -i64::from(errno::EINTR) || (-516..=-512).contains(&ret)
 }
 
-fn interrupted(restart: Restart) -> Ending {
-    Ending {
-        ret: -i64::from(errno::EINTR),
-        outcome: Outcome::Interrupted,
-        restart,
+/// Decides what follows from the value that the system call switch returned.
+pub fn after(ret: i64, stop: Stop) -> Next {
+    let restart = restart_of(ret);
+    let interrupted = restart != Restart::None || ret == -i64::from(errno::EINTR);
+    match (interrupted, stop) {
+        (true, Stop::Asked) => Next::Complete(Ending {
+            ret: -i64::from(errno::EINTR),
+            outcome: Outcome::Interrupted,
+            restart,
+        }),
+        (true, Stop::TimedOut) => Next::Complete(Ending {
+            ret: -i64::from(errno::ETIME),
+            outcome: Outcome::TimedOut,
+            restart,
+        }),
+        _ => match restart {
+            Restart::None => Next::Complete(Ending::ran(ret)),
+            Restart::Block => Next::Continue,
+            Restart::Sys | Restart::NoIntr | Restart::NoHand => Next::Again,
+        },
     }
 }
 
@@ -137,20 +155,17 @@ mod tests {
 
     #[test]
     fn results_and_errors_complete() {
-        for ret in [0, 1, i64::MAX, -1, -4, -4095, i64::MIN] {
-            let Next::Complete(ending) = after(ret, false) else {
-                panic!("{ret} completes");
-            };
-            assert_eq!((ending.ret, ending.outcome), (ret, Outcome::Ran));
+        for ret in [0, 1, i64::MAX, -1, -4, -511, -515, -517, -4095, i64::MIN] {
+            assert_eq!(after(ret, Stop::No), Next::Complete(Ending::ran(ret)));
         }
     }
 
     #[test]
     fn an_interruption_of_the_kernel_is_invisible() {
         for ret in [-512, -513, -514] {
-            assert_eq!(after(ret, false), Next::Again);
+            assert_eq!(after(ret, Stop::No), Next::Again);
         }
-        assert_eq!(after(-516, false), Next::Continue);
+        assert_eq!(after(-516, Stop::No), Next::Continue);
     }
 
     #[test]
@@ -163,20 +178,19 @@ mod tests {
             (-4, Restart::None),
         ];
         for (ret, restart) in cases {
-            assert_eq!(
-                after(ret, true),
-                Next::Complete(interrupted(restart)),
-                "{ret}"
-            );
+            assert!(is_interruption(ret));
+            for (stop, outcome, errno) in [
+                (Stop::Asked, Outcome::Interrupted, errno::EINTR),
+                (Stop::TimedOut, Outcome::TimedOut, errno::ETIME),
+            ] {
+                let ending = Ending {
+                    ret: -i64::from(errno),
+                    outcome,
+                    restart,
+                };
+                assert_eq!(after(ret, stop), Next::Complete(ending), "{ret}");
+            }
         }
-    }
-
-    #[test]
-    fn a_time_limit_takes_the_blame_for_an_interruption_only() {
-        let late = interrupted(Restart::Sys).of_time_limit();
-        assert_eq!((late.ret, late.outcome), (-62, Outcome::TimedOut));
-        assert_eq!(Ending::ran(-4).of_time_limit(), Ending::ran(-4));
-        assert_eq!(Ending::ran(7).of_time_limit(), Ending::ran(7));
     }
 
     #[test]
@@ -199,13 +213,22 @@ mod tests {
 
     #[test]
     fn a_call_that_ended_in_spite_of_the_request_ran() {
-        assert_eq!(
-            after(5, true),
-            Next::Complete(Ending {
-                ret: 5,
-                outcome: Outcome::Ran,
-                restart: Restart::None,
-            })
-        );
+        for ret in [5, 0, -11, -515, -517] {
+            for stop in [Stop::Asked, Stop::TimedOut] {
+                assert_eq!(after(ret, stop), Next::Complete(Ending::ran(ret)), "{ret}");
+            }
+        }
+    }
+
+    #[test]
+    fn whoever_need_not_ask_gets_no_other_answer() {
+        for ret in -5000..5000 {
+            if is_interruption(ret) {
+                continue;
+            }
+            for stop in [Stop::No, Stop::Asked, Stop::TimedOut] {
+                assert_eq!(after(ret, stop), Next::Complete(Ending::ran(ret)), "{ret}");
+            }
+        }
     }
 }

@@ -807,6 +807,13 @@ fn put_session(body: &mut Body<'_>, of: &Session) -> Result {
     body.put_u64(session::ACCEPTED, snapshot.totals.accepted, session::PAD)?;
     body.put_u64(session::DELIVERED, snapshot.totals.delivered, session::PAD)?;
     body.put_u64(session::REJECTED, snapshot.totals.rejected, session::PAD)?;
+    body.put_u64(session::SKIPPED, snapshot.totals.skipped, session::PAD)?;
+    body.put_u64(session::CANCELED, snapshot.totals.canceled, session::PAD)?;
+    body.put_u64(
+        session::TIMED_OUT,
+        snapshot.totals.timed_out,
+        session::PAD,
+    )?;
     body.put_u32(session::LAST_SEQ, snapshot.last_seq)?;
     body.put_u32(session::FRONT_END, of.front_end() as u32)
 }

@@ -19,7 +19,8 @@ use crate::{
     ended::{
         self,
         Ending,
-        Next, //
+        Next,
+        Stop, //
     },
     entries::{
         how,
@@ -462,11 +463,15 @@ impl Run<'_> {
     ) -> Ending {
         loop {
             self.note(done.state);
-            let is_late = done.state & called::LATE != 0;
             let is_restart = plain(done.ret).is_none();
-            let asked = is_late || is_restart && done.state & called::SIGNAL != 0;
-            done = match ended::after(done.ret, asked) {
-                Next::Complete(ending) if is_late => return ending.of_time_limit(),
+            let stop = if done.state & called::LATE != 0 {
+                Stop::TimedOut
+            } else if is_restart && done.state & called::SIGNAL != 0 {
+                Stop::Asked
+            } else {
+                Stop::No
+            };
+            done = match ended::after(done.ret, stop) {
                 Next::Complete(ending) => return ending,
                 Next::Again => shim::call_until(nr, args.as_ptr(), deadline),
                 Next::Continue => shim::call_until(RESTART_SYSCALL, args.as_ptr(), deadline),

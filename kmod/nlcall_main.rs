@@ -39,6 +39,7 @@ use kernel::{
 };
 
 pub mod calls;
+pub mod chain;
 pub mod chunks;
 pub mod classic;
 pub mod config;

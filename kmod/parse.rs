@@ -41,47 +41,17 @@ pub const REACH: usize = 1024;
 /// Size of a call as this module knows it.
 const CALL: usize = size_of::<Call>();
 
-/// What of the wire format a module carries out.
-#[derive(Clone, Copy)]
-struct Features {
-    /// Call flags.
-    flags: u32,
-    /// Bit `k` is set where argument kind `k` works.
-    kinds: u32,
-    /// Bit `n` is set where SUBMIT attribute `n` works.
-    attrs: u64,
-    /// Whether calls may have a time limit.
-    timeouts: bool,
-}
-
-/// What this module carries out. Anything else is rejected with -EOPNOTSUPP.
-const FEATURES: Features = Features {
-    flags: flag::KNOWN,
-    kinds: 1 << ArgKind::Value as u32
-        | 1 << ArgKind::Result as u32
-        | 1 << ArgKind::Load as u32
-        | 1 << ArgKind::OutPtr as u32,
-    attrs: 1 << submit::CALL_SIZE
-        | 1 << submit::CALLS
-        | 1 << submit::RESULTS_PTR
-        | 1 << submit::PAD,
-    timeouts: true,
-};
-
-/// What of it workers carry out.
-const BY_WORKERS: Features = Features {
-    flags: flag::INLINE,
-    kinds: 1 << ArgKind::Value as u32,
-    attrs: FEATURES.attrs,
-    timeouts: false,
-};
-
-/// Call flags that this module carries out.
-pub const CALL_FLAGS: u32 = FEATURES.flags;
+/// Call flags that this module carries out. What is not in these three is rejected with
+/// -EOPNOTSUPP.
+pub const CALL_FLAGS: u32 = flag::KNOWN;
 /// Argument kinds that this module carries out.
-pub const ARG_KINDS: u32 = FEATURES.kinds;
+pub const ARG_KINDS: u32 = 1 << ArgKind::Value as u32
+    | 1 << ArgKind::Result as u32
+    | 1 << ArgKind::Load as u32
+    | 1 << ArgKind::OutPtr as u32;
 /// SUBMIT attributes that this module carries out.
-pub const SUBMIT_ATTRS: u64 = FEATURES.attrs;
+pub const SUBMIT_ATTRS: u64 =
+    1 << submit::CALL_SIZE | 1 << submit::CALLS | 1 << submit::RESULTS_PTR | 1 << submit::PAD;
 
 /// The kind of argument `arg`, as its number on the wire.
 pub const fn arg_kind(arg_kinds: u32, arg: usize) -> u32 {
@@ -90,12 +60,6 @@ pub const fn arg_kind(arg_kinds: u32, arg: usize) -> u32 {
 
 /// The lowest bit of each kind in `arg_kinds`.
 const LOWEST: u32 = 0x11_1111;
-
-/// The kinds that chains are made of, as in [`Features::kinds`].
-const CHAIN_KINDS: u32 = 1 << ArgKind::Value as u32
-    | 1 << ArgKind::Result as u32
-    | 1 << ArgKind::Load as u32
-    | 1 << ArgKind::OutPtr as u32;
 
 const _: () = {
     // What the next three functions know.
@@ -331,6 +295,7 @@ pub struct Submit<'a> {
     call_size: NonZeroUsize,
     count: usize,
     inline: usize,
+    refers: bool,
     results_ptr: Option<u64>,
     plain: bool,
 }
@@ -338,19 +303,10 @@ pub struct Submit<'a> {
 impl<'a> Submit<'a> {
     /// Checks the attributes of a message, given from the first attribute to the end.
     pub fn parse(attrs: &'a [u8]) -> Result<Self, Rejection> {
-        Self::parse_with(attrs, FEATURES, BY_WORKERS)
-    }
-
-    #[inline(always)]
-    fn parse_with(
-        attrs: &'a [u8],
-        features: Features,
-        by_workers: Features,
-    ) -> Result<Self, Rejection> {
         let mut rest = Attrs::new(attrs);
         let mut call_size = None;
         let mut results = None;
-        let mut check = Check::new(features, by_workers);
+        let mut check = Check::new();
         let mut is_late = false;
         while let Some(attr) = rest.next() {
             let is_second = match attr.kind {
@@ -362,7 +318,7 @@ impl<'a> Submit<'a> {
                     false
                 }
                 submit::CALL_SIZE => call_size.replace(read_call_size(&attr)?).is_some(),
-                submit::RESULTS_PTR if features.attrs >> submit::RESULTS_PTR & 1 != 0 => results
+                submit::RESULTS_PTR => results
                     .replace((read_results_ptr(&attr)?, attr.at))
                     .is_some(),
                 submit::PAD => false,
@@ -380,12 +336,12 @@ impl<'a> Submit<'a> {
         };
         if is_late {
             // Calls came before their size was known.
-            check = Check::new(features, by_workers);
+            check = Check::new();
             for attr in Attrs::new(attrs).filter(|attr| attr.kind == submit::CALLS) {
                 check.all_of(&attr, call_size)?;
             }
         }
-        let plain = check.plain;
+        let (refers, plain) = (check.refers, check.plain);
         let (count, inline) = check.end()?;
         if let Some((_, at)) = results.filter(|_| inline < count) {
             return Err(reject!(
@@ -399,6 +355,7 @@ impl<'a> Submit<'a> {
             call_size,
             count,
             inline,
+            refers,
             results_ptr: results.map(|(address, _)| address),
             plain,
         })
@@ -427,6 +384,11 @@ impl<'a> Submit<'a> {
     /// Bytes of an entry.
     pub fn call_size(&self) -> NonZeroUsize {
         self.call_size
+    }
+
+    /// Whether an argument of a call for a worker comes from an earlier call.
+    pub fn refers(&self) -> bool {
+        self.refers
     }
 
     /// The address that the results are written to, a multiple of 8; only where every call is
@@ -477,12 +439,12 @@ struct Args {
 
 /// The check of a message's entries, one after the other.
 struct Check {
-    features: Features,
-    by_workers: Features,
     /// Entries so far.
     count: usize,
     /// Those among them that are INLINE.
     inline: usize,
+    /// An argument of one that is not comes from an earlier call.
+    refers: bool,
     /// The last entry is joined to the next one.
     joined: bool,
     /// That entry is INLINE, so that its chain is.
@@ -500,12 +462,11 @@ struct Check {
 
 impl Check {
     #[inline(always)]
-    fn new(features: Features, by_workers: Features) -> Self {
+    fn new() -> Self {
         Self {
-            features,
-            by_workers,
             count: 0,
             inline: 0,
+            refers: false,
             joined: false,
             chain_inline: false,
             chain: 0,
@@ -580,7 +541,7 @@ impl Check {
         };
         let nr_and_flags = word(known, NR_AND_FLAGS);
         let (nr, flags) = (nr_and_flags as u32, (nr_and_flags >> 32) as u32);
-        let inline = flags & self.features.flags & flag::INLINE;
+        let inline = flags & CALL_FLAGS & flag::INLINE;
         let rare =
             u64::from(flags ^ inline) | word(known, KINDS_AND_RESERVED) | word(known, TIMEOUT);
         let is_plain = policy::is_plain(nr) && beyond.is_empty();
@@ -601,16 +562,10 @@ impl Check {
         let kinds_and_reserved = word(entry, KINDS_AND_RESERVED);
         let kinds = kinds_and_reserved as u32;
         let inline = flags & flag::INLINE != 0;
-        let features = if inline {
-            self.features
-        } else {
-            self.by_workers
-        };
-        let is_other = flags & !(FLAGS & features.flags) != 0
+        let is_other = flags & !FLAGS != 0
             || kinds_and_reserved >> 32 != 0
             || word(entry, TIMEOUT) != 0
             || self.joined && inline != self.chain_inline
-            || features.kinds & CHAIN_KINDS != CHAIN_KINDS
             || kinds & !of_chains(kinds) != 0;
         if is_other {
             return false;
@@ -619,6 +574,7 @@ impl Check {
         let chain = if self.joined { self.chain } else { index };
         let outputs = outputs(kinds);
         let mut references = references(kinds);
+        let refers = references != 0;
         while references != 0 {
             let lowest = references.trailing_zeros();
             references &= references - 1;
@@ -644,6 +600,7 @@ impl Check {
         }
         self.at = at;
         self.plain = false;
+        self.refers |= refers && !inline;
         self.chain = chain;
         self.chain_inline = inline;
         self.joined = flags & LINKS != 0;
@@ -682,21 +639,9 @@ impl Check {
             return Err(reject!(E2BIG, at at, "call {index}: non-zero bytes beyond byte {CALL}"));
         }
         let inline = call.flags & flag::INLINE != 0;
-        let features = if inline {
-            self.features
-        } else {
-            self.by_workers
-        };
-        self.check_flags(&call, features)?;
+        self.check_flags(&call)?;
         if call.reserved != 0 {
             return Err(reject!(EINVAL, at at, "call {index}: reserved field is not zero"));
-        }
-        if call.timeout_ns != 0 && !features.timeouts {
-            return Err(reject!(
-                EOPNOTSUPP,
-                at at,
-                "call {index}: timeout_ns not supported by this version (FEATURES_GET)"
-            ));
         }
 
         if !self.joined {
@@ -711,10 +656,11 @@ impl Check {
         }
         self.joined = call.flags & LINKS != 0;
 
-        let args = self.check_args(&call, features)?;
+        let args = self.check_args(&call)?;
         if self.joined {
             self.set_output(index, args.output);
         }
+        self.refers |= args.refers && !inline;
         if policy::is_plain(call.nr) {
             return Ok(());
         }
@@ -726,13 +672,13 @@ impl Check {
         })
     }
 
-    fn check_flags(&self, call: &Call, features: Features) -> Result<(), Rejection> {
+    fn check_flags(&self, call: &Call) -> Result<(), Rejection> {
         let (at, index) = (self.at, self.count);
         let unknown = call.flags & !flag::KNOWN;
         if unknown != 0 {
             return Err(reject!(EINVAL, at at, "call {index}: unknown flags {unknown:#x}"));
         }
-        let flags = call.flags & !features.flags;
+        let flags = call.flags & !CALL_FLAGS;
         if flags != 0 {
             return Err(reject!(
                 EOPNOTSUPP,
@@ -752,7 +698,7 @@ impl Check {
 
     /// Checks the arguments that are more than values.
     #[inline]
-    fn check_args(&self, call: &Call, features: Features) -> Result<Args, Rejection> {
+    fn check_args(&self, call: &Call) -> Result<Args, Rejection> {
         let mut args = Args::default();
         if call.arg_kinds == 0 {
             return Ok(args);
@@ -777,7 +723,7 @@ impl Check {
                     "call {index}: argument {arg}: unknown kind {kind} in arg_kinds"
                 ));
             }
-            if features.kinds >> kind & 1 == 0 {
+            if ARG_KINDS >> kind & 1 == 0 {
                 return Err(reject!(
                     EOPNOTSUPP,
                     at at,
@@ -926,24 +872,13 @@ mod tests {
         }
     }
 
-    /// Everything that the wire format has a check for.
-    const ALL: Features = Features {
-        flags: flag::KNOWN,
-        kinds: 1 << ArgKind::Value as u32
-            | 1 << ArgKind::Result as u32
-            | 1 << ArgKind::Load as u32
-            | 1 << ArgKind::OutPtr as u32,
-        attrs: FEATURES.attrs | 1 << submit::RESULTS_PTR,
-        timeouts: true,
-    };
-
     fn rejected(bytes: &[u8]) -> Rejection {
         Submit::parse(bytes).err().expect("the message is rejected")
     }
 
-    /// Checks a message as a module does that carries out everything.
+    /// How many calls are for workers and how many INLINE, or what is wrong.
     fn check(calls: &[Call]) -> Result<(usize, usize), (i32, String)> {
-        match Submit::parse_with(&message(CALL, calls), ALL, ALL) {
+        match Submit::parse(&message(CALL, calls)) {
             Ok(submit) => Ok((submit.workers(), submit.inline())),
             Err(rejection) => {
                 assert!(rejection.at >= Some(8), "{rejection:?}");
@@ -1028,14 +963,6 @@ mod tests {
             ),
             (
                 Call {
-                    flags: flag::DRAIN,
-                    ..getpid(2)
-                },
-                errno::EOPNOTSUPP,
-                "flags",
-            ),
-            (
-                Call {
                     reserved: 1,
                     ..getpid(2)
                 },
@@ -1060,11 +987,11 @@ mod tests {
             ),
             (
                 Call {
-                    timeout_ns: 1,
+                    arg_kinds: 6,
                     ..getpid(2)
                 },
-                errno::EOPNOTSUPP,
-                "timeout_ns",
+                errno::EINVAL,
+                "arg_kinds",
             ),
             (
                 Call {
@@ -1104,39 +1031,19 @@ mod tests {
 
     #[test]
     fn what_is_not_carried_out_is_not_supported() {
-        let calls = [
-            flagged(flag::LINK),
-            flagged(flag::HARDLINK),
-            flagged(flag::DRAIN),
-            flagged(flag::SKIP_SUCCESS),
-            with_arg(0, ArgKind::Result, 0, 0),
-            with_arg(0, ArgKind::Load, 0, 0),
-            with_arg(0, ArgKind::OutPtr, 0, 0),
-            Call {
-                timeout_ns: 1,
-                ..getpid(0)
-            },
-        ];
-        for call in calls {
-            let rejection = rejected(&message(CALL, &[getpid(1), call]));
-            let supported = call.flags & !BY_WORKERS.flags == 0
-                && BY_WORKERS.kinds >> arg_kind(call.arg_kinds, 0) & 1 != 0
-                && (call.timeout_ns == 0 || BY_WORKERS.timeouts);
-            let errno = if supported {
-                errno::EINVAL
-            } else {
-                errno::EOPNOTSUPP
-            };
-            assert_eq!(rejection.errno, errno, "{call:?}");
-        }
         for kind in [ArgKind::Data, ArgKind::Out] {
-            let call = with_arg(0, kind, 0, 0);
-            let answer = Submit::parse_with(&message(CALL, &[call]), ALL, ALL).err();
-            assert_eq!(answer.unwrap().errno, errno::EOPNOTSUPP);
+            let (errno, text) = check(&[getpid(1), with_arg(0, kind, 0, 0)]).unwrap_err();
+            assert_eq!(errno, errno::EOPNOTSUPP);
+            assert!(text.starts_with("call 1: arg_kinds"), "{text}");
         }
-        let mut bytes = message(CALL, &[getpid(1)]);
-        bytes.extend(attr(submit::TARGET_PIDFD, &[8; 4]));
-        assert_eq!(rejected(&bytes).errno, errno::EOPNOTSUPP);
+        for kind in 1..=submit::MAX {
+            if SUBMIT_ATTRS >> kind & 1 != 0 || kind == submit::CALLS {
+                continue;
+            }
+            let mut bytes = message(CALL, &[getpid(1)]);
+            bytes.extend(attr(kind, &[8; 4]));
+            assert_eq!(rejected(&bytes).errno, errno::EOPNOTSUPP, "{kind}");
+        }
     }
 
     #[test]
@@ -1146,7 +1053,7 @@ mod tests {
                 let shift = arg * ARG_KIND_BITS;
                 let others = 0x54_3053 & !(0xf << shift);
                 let kinds = kind << shift | others;
-                let is_one = CHAIN_KINDS >> kind & 1 != 0;
+                let is_one = ARG_KINDS >> kind & 1 != 0;
                 assert_eq!(kinds & !of_chains(kinds) == 0, is_one, "{kind} {arg}");
                 if is_one {
                     let refers = matches!(kind, 3 | 4);
@@ -1331,7 +1238,7 @@ mod tests {
             for pointer in pointers {
                 bytes.extend(attr(submit::RESULTS_PTR, pointer));
             }
-            match Submit::parse_with(&bytes, ALL, ALL) {
+            match Submit::parse(&bytes) {
                 Ok(submit) => Ok(submit.results_ptr()),
                 Err(rejection) => {
                     assert!(rejection.at >= Some(at), "{rejection:?}");

@@ -220,6 +220,12 @@ pub fn judge(number: u32, args: &[u64; 6]) -> Option<Judgement> {
     })
 }
 
+/// Whether a worker may execute the call.
+pub fn suits_worker(number: u32, args: &[u64; 6]) -> bool {
+    judge(number, args)
+        .is_some_and(|judgement| matches!(judgement.verdict, Verdict::Both | Verdict::Differs))
+}
+
 const EVERYWHERE: Judgement = Judgement {
     verdict: Verdict::Both,
     reason: None,

@@ -7,6 +7,7 @@
 //! folder.
 
 pub mod calls;
+pub mod chain;
 pub mod ended;
 pub mod entries;
 pub mod gate;

@@ -59,7 +59,7 @@ impl Session {
             return Some(Misfit::Saturated);
         }
         let most = config::max_in_flight() as usize;
-        (count > most.saturating_sub(inner.in_flight() as usize)).then_some(Misfit::InFlight)
+        (count > most.saturating_sub(inner.occupied() as usize)).then_some(Misfit::InFlight)
     }
 
     #[cold]
@@ -98,7 +98,7 @@ impl Session {
             Misfit::InFlight => reject!(
                 EAGAIN,
                 "{count} calls and {} in flight exceed max_in_flight {max}",
-                inner.in_flight()
+                inner.occupied()
             ),
         }
     }

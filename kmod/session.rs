@@ -521,6 +521,9 @@ impl Session {
             found.canceled += inner.calls.cancel_waiting(which, from, STRIDE);
         });
         self.in_parts(|inner, from| found.interrupted += inner.cancel_running(which, from));
+        while self.inner.lock().calls.end_broken(STRIDE) {}
+        // One that drained may have held up others.
+        self.wake();
         self.flush_soon();
         found
     }
@@ -540,7 +543,7 @@ impl Session {
 
     /// Gives back to the user what is charged for calls that are over.
     pub(crate) fn settle(&self, inner: &mut Inner) {
-        let over = inner.charged - inner.in_flight();
+        let over = inner.charged - inner.occupied();
         if over > 0 {
             inner.charged -= over;
             self.payer.uncharge_calls(over);
@@ -627,6 +630,11 @@ impl Inner {
     /// Calls accepted whose completion was not yet delivered.
     pub(crate) fn in_flight(&self) -> u32 {
         self.calls.in_flight() + self.inline_in_flight
+    }
+
+    /// What counts against the limits: these, and calls whose result a later one needs.
+    pub(crate) fn occupied(&self) -> u32 {
+        self.calls.used() + self.inline_in_flight
     }
 
     /// Completions that wait for room.

@@ -295,16 +295,58 @@ void nlcall_thread_end(struct nlcall_thread *t)
 	preempt_notifier_unregister(&t->notifier);
 }
 
+/* @regs: what a call reads of its registers is set; the rest is nobody's. */
+static __always_inline long nlcall_make(struct pt_regs *regs, u32 nr, const u64 *args)
+{
+	regs->di = args[0];
+	regs->si = args[1];
+	regs->dx = args[2];
+	regs->r10 = args[3];
+	regs->r8 = args[4];
+	regs->r9 = args[5];
+	return static_call(nlcall_switch)(regs, nr);
+}
+
+/* Lets a call return when its time is up. */
+struct nlcall_alarm {
+	struct hrtimer timer;
+	struct task_struct *task;	/* waits for the end of the timer */
+	void *worker;			/* of that thread, if it is one */
+	u32 call;			/* what the worker executes */
+	bool rang;
+};
+
+static enum hrtimer_restart nlcall_ring(struct hrtimer *timer)
+{
+	struct nlcall_alarm *alarm = container_of(timer, struct nlcall_alarm, timer);
+
+	if (alarm->worker) {
+		nlcall_worker_late(alarm->worker, alarm->call);
+	} else {
+		WRITE_ONCE(alarm->rang, true);
+		nlcall_interrupt(alarm->task);
+	}
+	return HRTIMER_NORESTART;
+}
+
+static void nlcall_set_alarm(struct nlcall_alarm *alarm, s64 deadline)
+{
+	alarm->task = current;
+	hrtimer_setup_on_stack(&alarm->timer, nlcall_ring, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
+	hrtimer_start(&alarm->timer, deadline, HRTIMER_MODE_ABS);
+}
+
+static void nlcall_clear_alarm(struct nlcall_alarm *alarm)
+{
+	hrtimer_cancel(&alarm->timer);
+	destroy_hrtimer_on_stack(&alarm->timer);
+}
+
 long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred)
 {
-	struct pt_regs regs = {
-		.di = args[0], .si = args[1], .dx = args[2],
-		.r10 = args[3], .r8 = args[4], .r9 = args[5],
-		.orig_ax = nr, .ax = -ENOSYS,
-		.cs = __USER_CS, .ss = __USER_DS, .flags = X86_EFLAGS_IF,
-	};
+	struct pt_regs regs __uninitialized;
 	const struct cred *old = override_creds(cred);
-	long ret = static_call(nlcall_switch)(&regs, nr);
+	long ret = nlcall_make(&regs, nr, args);
 
 	/* What the call left to do at the return to user mode: closing files. */
 	if (test_and_clear_thread_flag(TIF_NOTIFY_RESUME) && task_work_pending(current))
@@ -312,6 +354,18 @@ long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred)
 	WARN_ON_ONCE(current_cred() != cred);
 	revert_creds(old);
 	cond_resched_tasks_rcu_qs();
+	return ret;
+}
+
+long nlcall_execute_until(u32 nr, const u64 *args, const struct cred *cred, s64 deadline,
+			  struct nlcall_thread *t, u32 call)
+{
+	struct nlcall_alarm alarm = { .worker = t->worker, .call = call };
+	long ret;
+
+	nlcall_set_alarm(&alarm, deadline);
+	ret = nlcall_execute(nr, args, cred);
+	nlcall_clear_alarm(&alarm);
 	return ret;
 }
 
@@ -349,19 +403,11 @@ static __always_inline unsigned long nlcall_look(void)
 	return state;
 }
 
-/* @regs: what a call reads of its registers is set; the rest is nobody's. */
 static __always_inline struct nlcall_called nlcall_switch_to(struct pt_regs *regs, u32 nr,
 							     const u64 *args)
 {
-	long ret;
+	long ret = nlcall_make(regs, nr, args);
 
-	regs->di = args[0];
-	regs->si = args[1];
-	regs->dx = args[2];
-	regs->r10 = args[3];
-	regs->r8 = args[4];
-	regs->r9 = args[5];
-	ret = static_call(nlcall_switch)(regs, nr);
 	return (struct nlcall_called){ ret, nlcall_look() };
 }
 
@@ -372,33 +418,16 @@ struct nlcall_called nlcall_call(u32 nr, const u64 *args)
 	return nlcall_switch_to(&regs, nr, args);
 }
 
-struct nlcall_alarm {
-	struct hrtimer timer;
-	struct task_struct *task;	/* waits for the end of the timer */
-	bool rang;
-};
-
-static enum hrtimer_restart nlcall_ring(struct hrtimer *timer)
-{
-	struct nlcall_alarm *alarm = container_of(timer, struct nlcall_alarm, timer);
-
-	WRITE_ONCE(alarm->rang, true);
-	nlcall_interrupt(alarm->task);
-	return HRTIMER_NORESTART;
-}
-
 struct nlcall_called nlcall_call_until(u32 nr, const u64 *args, s64 deadline)
 {
-	struct nlcall_alarm alarm = { .task = current };
+	struct nlcall_alarm alarm = {};
 	struct nlcall_called called;
 
 	if (!deadline)
 		return nlcall_call(nr, args);
-	hrtimer_setup_on_stack(&alarm.timer, nlcall_ring, CLOCK_MONOTONIC, HRTIMER_MODE_ABS);
-	hrtimer_start(&alarm.timer, deadline, HRTIMER_MODE_ABS);
+	nlcall_set_alarm(&alarm, deadline);
 	called = nlcall_call(nr, args);
-	hrtimer_cancel(&alarm.timer);
-	destroy_hrtimer_on_stack(&alarm.timer);
+	nlcall_clear_alarm(&alarm);
 	if (alarm.rang)
 		called.state |= NLCALL_CALLED_LATE;
 	return called;

@@ -68,6 +68,9 @@ void nlcall_thread_begin(struct nlcall_thread *t);
 void nlcall_thread_end(struct nlcall_thread *t);
 /* @cred is borrowed for the duration of the call. */
 long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred);
+/* The same for @call of the worker @t, which hears of it at @deadline. */
+long nlcall_execute_until(u32 nr, const u64 *args, const struct cred *cred, s64 deadline,
+			  struct nlcall_thread *t, u32 call);
 
 /*
  * The same in the submitting thread itself, on its way to user mode, with its
@@ -171,6 +174,7 @@ void nlcall_extack(struct netlink_ext_ack *extack, const struct nlattr *attr,
 bool nlcall_worker_run(void *worker);
 void nlcall_worker_killed(void *worker);
 void nlcall_worker_blocked(void *worker);
+void nlcall_worker_late(void *worker, u32 call);
 bool nlcall_has_sessions(void);
 bool nlcall_process_ends(struct pid *tgid);
 void nlcall_message_gone(void *session);

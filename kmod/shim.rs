@@ -97,6 +97,14 @@ pub mod ffi {
             args: *const u64,
             cred: *const bindings::cred,
         ) -> c_long;
+        pub(super) fn nlcall_execute_until(
+            nr: u32,
+            args: *const u64,
+            cred: *const bindings::cred,
+            deadline: i64,
+            thread: *mut Thread,
+            call: u32,
+        ) -> c_long;
 
         pub(super) fn nlcall_call(nr: u32, args: *const u64) -> Called;
         pub(super) fn nlcall_call_until(nr: u32, args: *const u64, deadline: i64) -> Called;
@@ -407,6 +415,31 @@ impl Thread {
         unsafe { ffi::nlcall_thread_interrupt(self.0.as_ptr()) };
     }
 
+    /// Executes one system call under `cred`, in this thread. When the monotonic clock passes
+    /// `deadline`, the worker hears that `call` is late; 0: no deadline.
+    #[inline]
+    pub fn execute(
+        &self,
+        nr: u32,
+        args: &[u64; 6],
+        cred: &ARef<Credential>,
+        (deadline, call): (i64, u32),
+    ) -> i64 {
+        let (args, cred) = (args.as_ptr(), cred.as_ptr());
+        // SAFETY: `args` are six values. The credentials are alive, put in force for the call
+        // alone and taken back before the function returns. The policy let the call through, so it
+        // does not look at the thread's own saved registers. Valid by the type invariant; called by
+        // the thread itself.
+        unsafe {
+            if deadline == 0 {
+                ffi::nlcall_execute(nr, args, cred) as i64
+            } else {
+                let thread = self.0.as_ptr();
+                ffi::nlcall_execute_until(nr, args, cred, deadline, thread, call) as i64
+            }
+        }
+    }
+
     /// The worker goes to work: from here on its sleeping counts as blocked.
     pub fn begin(&self) {
         // SAFETY: Valid by the type invariant; called by the thread itself.
@@ -425,14 +458,6 @@ impl Drop for Thread {
         // SAFETY: Valid by the type invariant; the thread was stopped or never started.
         unsafe { ffi::nlcall_thread_free(self.0.as_ptr()) };
     }
-}
-
-/// Executes one system call in the current thread under `cred`.
-pub fn execute(nr: u32, args: &[u64; 6], cred: &ARef<Credential>) -> i64 {
-    // SAFETY: `args` are six values. The credentials are alive, put in force for the call alone
-    // and taken back before the function returns. The policy let the call through, so it does not
-    // look at the thread's own saved registers.
-    unsafe { ffi::nlcall_execute(nr, args.as_ptr(), cred.as_ptr()) as i64 }
 }
 
 pub use ffi::Called;

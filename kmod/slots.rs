@@ -22,6 +22,8 @@ pub type Credentials = ARef<Credential>;
 /// Slots of one allocation; with them it fills a page at most.
 pub const CHUNK: usize = 32;
 
+const _: () = assert!(size_of::<Slot<Credentials>>() == 128);
+
 /// Memory for the slots of a session.
 pub type Chunks = chunks::Chunks<Slot<Credentials>, CHUNK>;
 /// [`CHUNK`] unused slots.

@@ -14,7 +14,11 @@ use kernel::{
 };
 
 use crate::{
-    calls::List,
+    calls::{
+        Incoming,
+        Index,
+        List, //
+    },
     ended::Ending,
     errand::{
         Errand,
@@ -27,7 +31,10 @@ use crate::{
         Run,
         Tally, //
     },
-    parse::Submit,
+    parse::{
+        Submit,
+        REACH, //
+    },
     reject::{
         errno,
         reject,
@@ -93,8 +100,10 @@ impl Session {
         let mut calls = List::new();
         if submit.workers() > 0 {
             self.may_submit()?;
-            let by_workers = submit.calls().filter(|call| call.flags & flag::INLINE == 0);
-            calls = self.accept(submit.workers(), by_workers)?;
+            let all = (0..).zip(submit.calls());
+            let by_workers = all.filter(|(_, call)| call.flags & flag::INLINE == 0);
+            let mut places = Places::new(submit)?;
+            calls = self.accept(submit.workers(), by_workers, &mut places.0)?;
         }
         // The session keeps one; where it is away, another is made outside of the lock.
         let mut made = None;
@@ -136,9 +145,9 @@ impl Session {
         calls: impl Iterator<Item = Call>,
         seq: u32,
     ) -> Result<(), Rejection> {
-        let mut errand =
-            Errand::new().map_err(|_| reject!(ENOMEM, "no memory for {count} calls"))?;
-        errand.calls = self.accept(count, calls)?;
+        let mut errand = Errand::new()
+            .map_err(|_| reject!(ENOMEM, "no memory for {count} calls"))?;
+        errand.calls = self.accept(count, (0..).zip(calls), &mut [])?;
         self.depart(self.inner().lock(), errand, seq);
         Ok(())
     }
@@ -176,33 +185,43 @@ impl Session {
         ))
     }
 
-    /// Accepts calls for workers.
-    fn accept(&self, count: usize, calls: impl Iterator<Item = Call>) -> Result<List, Rejection> {
+    /// Accepts `count` calls for workers, given with their places in the message. `places` is room
+    /// for what their arguments refer to.
+    fn accept(
+        &self,
+        count: usize,
+        mut calls: impl Iterator<Item = (usize, Call)>,
+        places: &mut [Index],
+    ) -> Result<List, Rejection> {
         let credentials = sender::credentials();
         self.make_room(count)?;
         self.payer().charge_calls(count as u32)?;
         let now = sender::now_ns();
-        let mut accepted = List::new();
-        let mut calls = calls.peekable();
-        while calls.peek().is_some() {
+        let mut incoming = Incoming::new(places);
+        let mut left = count as u32;
+        while left > 0 {
             let mut inner = self.inner().lock();
-            for call in calls.by_ref().take(STRIDE as usize) {
+            let before = left;
+            for (place, call) in calls.by_ref().take(left.min(STRIDE) as usize) {
                 let credentials = credentials.clone();
-                if inner.calls.accept(&mut accepted, &call, credentials, now) {
-                    inner.charged += 1;
-                    continue;
+                if !inner.calls.accept(&mut incoming, place, &call, credentials, now) {
+                    break;
                 }
+                left -= 1;
+            }
+            inner.charged += before - left;
+            drop(inner);
+            if before - left < before.min(STRIDE) {
                 // Another thread took the room.
-                drop(inner);
-                self.payer().uncharge_calls(count as u32 - accepted.len());
-                self.retract(&mut accepted);
+                self.payer().uncharge_calls(left);
+                self.retract(&mut incoming.heads());
                 return Err(reject!(
                     EAGAIN,
                     "another thread submitted meanwhile: try again"
                 ));
             }
         }
-        Ok(accepted)
+        Ok(incoming.heads())
     }
 
     /// Sees to it that `count` slots are unused.
@@ -386,12 +405,31 @@ impl Session {
 
     /// Queues calls, or ends them where nobody will execute them any more.
     fn take_over(&self, calls: &mut List, exiting: bool) {
-        while !calls.is_empty() {
+        let mut more = true;
+        while more {
             let mut inner = self.inner().lock();
             let ended = exiting || inner.state != SessionState::Open;
             let instead = ended.then(|| Ending::not_started(errno::ESRCH));
             inner.calls.queue(calls, STRIDE, instead);
+            more = inner.calls.end_broken(STRIDE) || !calls.is_empty();
         }
         self.discard();
+    }
+}
+
+/// Room for the slots of calls that arguments refer to.
+struct Places(KVec<Index>);
+
+impl Places {
+    /// As much as the message needs.
+    fn new(submit: &Submit<'_>) -> Result<Self, Rejection> {
+        let count = match submit.refers() {
+            true => submit.count().min(REACH),
+            false => 0,
+        };
+        let places = KVec::from_elem(0, count, GFP_KERNEL_ACCOUNT);
+        Ok(Self(places.map_err(|_| {
+            reject!(ENOMEM, "no memory for {} calls", submit.count())
+        })?))
     }
 }

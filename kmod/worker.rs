@@ -20,16 +20,25 @@ use crate::{
         Index,
         Started, //
     },
+    chain::{
+        Source,
+        Sources, //
+    },
     ended::{
         self,
-        Next, //
+        Ending,
+        Next,
+        Stop, //
     },
+    policy,
+    reject::errno,
+    sender,
     session::Session,
     shim::{
         self,
         Thread, //
-    }, //
-    slots::Credentials,
+    },
+    slots::Credentials, //
 };
 
 /// `__NR_restart_syscall`: carries on from the thread's restart block.
@@ -42,13 +51,68 @@ pub struct Worker {
     thread: Thread,
 }
 
+/// What a worker is to execute.
+pub struct Assignment {
+    call: Started<Credentials>,
+    /// When its time is up, in nanoseconds of the monotonic clock; 0: never, or it has not begun.
+    deadline: i64,
+    /// Carry on through the restart block, with what remains of the time limit.
+    by_restart_block: bool,
+    /// Another worker shall be made before.
+    spare: bool,
+}
+
+impl Assignment {
+    /// The interrupted call, once more; `spare`: as in [`Assignment::new`].
+    pub fn again(suspended: Suspended, spare: bool) -> Self {
+        let mut assignment = suspended.assignment;
+        assignment.by_restart_block |= ended::after(suspended.ret, Stop::No) == Next::Continue;
+        assignment.spare = spare;
+        assignment
+    }
+
+    /// A call that has not begun.
+    pub(crate) fn new(call: Started<Credentials>, spare: bool) -> Self {
+        Self {
+            call,
+            deadline: 0,
+            by_restart_block: false,
+            spare,
+        }
+    }
+
+    /// Fills in what is known only now: arguments from the memory of the process, the end of the
+    /// call's time. Says how the call ends where it cannot start.
+    fn prepare(&mut self) -> core::result::Result<(), Ending> {
+        let call = &mut self.call;
+        for (arg, source) in call.loads.iter() {
+            let Source::Load(width) = source else {
+                continue;
+            };
+            // The rest stays zero: on x86-64 what comes first is the lower half.
+            let mut field = [0; 8];
+            if !shim::read_user(call.args[arg], &mut field[..width as usize]) {
+                return Err(Ending::not_started(errno::EFAULT));
+            }
+            call.args[arg] = u64::from_ne_bytes(field);
+        }
+        call.loads = Sources::default();
+        if call.refers && !policy::suits_worker(call.nr, &call.args) {
+            return Err(Ending::not_started(errno::EOPNOTSUPP));
+        }
+        if call.timeout_ns != 0 && self.deadline == 0 {
+            let deadline = sender::now_ns().saturating_add(call.timeout_ns);
+            self.deadline = i64::try_from(deadline).unwrap_or(i64::MAX);
+        }
+        Ok(())
+    }
+}
+
 /// A call that was interrupted and is to be issued again.
 pub struct Suspended {
-    call: Started<Credentials>,
+    assignment: Assignment,
     /// What the system call switch returned.
     ret: i64,
-    /// It was already being continued through the restart block.
-    by_restart_block: bool,
 }
 
 impl Suspended {
@@ -59,44 +123,36 @@ impl Suspended {
 
     /// The call's slot.
     pub fn index(&self) -> Index {
-        self.call.index
+        self.assignment.call.index
     }
+
+    /// Whether its time is up.
+    pub fn is_late(&self) -> bool {
+        let deadline = self.assignment.deadline;
+        deadline != 0 && sender::now_ns() >= deadline as u64
+    }
+}
+
+/// How a call ended that a worker executed.
+pub struct Done {
+    /// Its slot.
+    pub index: Index,
+    /// Its completion.
+    pub ending: Ending,
+    /// Whether that is a success.
+    pub succeeded: bool,
 }
 
 /// What a worker does next.
 pub enum Turn {
-    /// It executes a call. `true`: calls wait, and nobody is there for them.
-    Execute(Assignment, bool),
+    /// It executes a call.
+    Execute(Assignment),
+    /// It asks again at once.
+    Again,
     /// It handles the signals that it may have, then asks again.
     Signals,
     /// It rests until it is woken.
     Rest,
-}
-
-/// What a worker is to execute.
-pub struct Assignment {
-    call: Started<Credentials>,
-    /// Carry on through the restart block, with what remains of the time limit.
-    by_restart_block: bool,
-}
-
-impl From<Started<Credentials>> for Assignment {
-    fn from(call: Started<Credentials>) -> Self {
-        Self {
-            call,
-            by_restart_block: false,
-        }
-    }
-}
-
-impl From<Suspended> for Assignment {
-    fn from(suspended: Suspended) -> Self {
-        Self {
-            by_restart_block: suspended.by_restart_block
-                || ended::after(suspended.ret, false) == Next::Continue,
-            call: suspended.call,
-        }
-    }
 }
 
 impl Worker {
@@ -144,56 +200,71 @@ impl Worker {
     /// Executes calls until there are none or a signal wants to be handled. `false`: there was
     /// nothing to do.
     fn run(&self) -> bool {
+        let mut works = false;
         let mut turn = self.session.assign(self.id);
-        match turn {
-            Turn::Execute(..) => {}
-            Turn::Signals => return true,
-            Turn::Rest => return false,
+        let rests = loop {
+            turn = match turn {
+                Turn::Execute(assignment) => {
+                    if !works {
+                        self.thread.begin();
+                        works = true;
+                    }
+                    self.execute(assignment)
+                }
+                Turn::Again => self.session.assign(self.id),
+                Turn::Signals => break false,
+                Turn::Rest => break true,
+            };
+        };
+        if works {
+            self.thread.end();
         }
-        self.thread.begin();
-        while let Turn::Execute(assignment, lacks_spare) = turn {
-            if lacks_spare {
-                self.session.provide_spare();
-            }
-            if !self.execute(assignment) || current!().signal_pending() {
-                break;
-            }
-            turn = self.session.assign(self.id);
-        }
-        self.thread.end();
-        true
+        works || !rests
     }
 
-    /// Executes one call. `false`: it was interrupted and is to be issued again.
-    fn execute(&self, assignment: Assignment) -> bool {
-        let Assignment {
-            call,
-            by_restart_block,
-        } = assignment;
-        let nr = if by_restart_block {
+    /// Executes one call. Says what comes then.
+    fn execute(&self, mut assignment: Assignment) -> Turn {
+        if assignment.spare {
+            // Before this worker may block, another must be there to carry on.
+            self.session.provide_spare();
+        }
+        let ending = match assignment.prepare() {
+            Err(ending) => ending,
+            Ok(()) => {
+                let ret = self.call(&assignment);
+                if !ended::is_interruption(ret) {
+                    Ending::ran(ret)
+                } else {
+                    match self.session.after_interruption(assignment.call.index, ret) {
+                        Next::Complete(ending) => ending,
+                        Next::Again | Next::Continue => {
+                            let suspended = Suspended { assignment, ret };
+                            self.session.suspend(self.id, suspended);
+                            return Turn::Signals;
+                        }
+                    }
+                }
+            }
+        };
+        let done = Done {
+            index: assignment.call.index,
+            ending,
+            succeeded: assignment.call.succeeded(&ending),
+        };
+        let go_on = !current!().signal_pending();
+        self.session.advance(self.id, &done, go_on)
+    }
+
+    /// Makes the system call.
+    fn call(&self, assignment: &Assignment) -> i64 {
+        let call = &assignment.call;
+        let nr = if assignment.by_restart_block {
             RESTART_SYSCALL
         } else {
             call.nr
         };
-        let ret = shim::execute(nr, &call.args, &call.context);
-        let asked_to_stop = self.session.asks_to_stop(call.index) || shim::dying();
-        match ended::after(ret, asked_to_stop) {
-            Next::Complete(ending) => {
-                self.session.finish(call.index, ending);
-                true
-            }
-            Next::Again | Next::Continue => {
-                self.session.suspend(
-                    self.id,
-                    Suspended {
-                        call,
-                        ret,
-                        by_restart_block,
-                    },
-                );
-                false
-            }
-        }
+        let alarm = (assignment.deadline, call.index);
+        self.thread.execute(nr, &call.args, &call.context, alarm)
     }
 }
 
@@ -220,5 +291,14 @@ extern "C" fn nlcall_worker_blocked(worker: *mut c_void) {
     // SAFETY: As for `nlcall_worker_run()`; the thread waits for this to be over before it is
     // freed.
     let worker = unsafe { ArcBorrow::<Worker>::from_raw(worker.cast()) };
-    worker.session.wake();
+    worker.session.blocked();
+}
+
+/// The time limit of the call that the worker executes passed: in interrupt context.
+#[no_mangle]
+extern "C" fn nlcall_worker_late(worker: *mut c_void, call: Index) {
+    // SAFETY: As for `nlcall_worker_run()`; the thread is inside that call, and waits for this to
+    // be over before it leaves it.
+    let worker = unsafe { ArcBorrow::<Worker>::from_raw(worker.cast()) };
+    worker.session.time_out(worker.id, call);
 }

@@ -13,6 +13,7 @@
 //! module does. When it has ended, nothing of it may be left.
 
 mod bad_input;
+mod chains;
 mod classic;
 mod command;
 mod harness;
@@ -21,8 +22,10 @@ mod lifecycle;
 mod limits;
 mod promises;
 mod random_death;
+mod random_events;
 mod reloaded;
 mod scenes;
+mod timeouts;
 
 use std::process::ExitCode;
 
@@ -39,10 +42,13 @@ fn main() -> ExitCode {
         ("promises", promises::TESTS),
         ("inline", inline::TESTS),
         ("limits", limits::TESTS),
+        ("chains", chains::TESTS),
+        ("timeouts", &[timeouts::TESTS]),
         ("bad_input", bad_input::TESTS),
         ("classic", &[classic::TESTS]),
         ("command", &[command::TESTS]),
         ("random_death", &[random_death::TESTS]),
+        ("random_events", &[random_events::TESTS]),
     ];
     let tests: Vec<Test> = tests
         .into_iter()

@@ -14,6 +14,7 @@ const STATES: &[&str] = &[
     "Accepted",
     "Asked",
     "Queued",
+    "Chained",
     "Running",
     "Interrupted",
     "Done",

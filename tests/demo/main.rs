@@ -73,6 +73,14 @@ const STEPS: &[Step] = &[
         run: steps::files::run,
     },
     Step {
+        title: "A chain canceled, call by call",
+        run: steps::control::cancel,
+    },
+    Step {
+        title: "A read with a time limit",
+        run: steps::control::timeout,
+    },
+    Step {
         title: "A receiver that never reads",
         run: steps::backpressure::run,
     },

@@ -15,7 +15,10 @@ const FILES: usize = 1000;
 pub fn run(report: &mut Report) -> Result<()> {
     let files = Files::make(FILES);
     let descriptors = open_descriptors()?;
-    for (how, flags) in [("INLINE", CallFlags::INLINE)] {
+    for (how, flags) in [
+        ("INLINE", CallFlags::INLINE),
+        ("on workers", CallFlags::empty()),
+    ] {
         let session = Session::open()?;
         let mut batch = Batch::with_capacity(4 * FILES);
         let mut contents = Vec::with_capacity(FILES);

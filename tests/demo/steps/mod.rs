@@ -5,6 +5,7 @@
 pub mod backpressure;
 pub mod cat;
 pub mod classic;
+pub mod control;
 pub mod crowd;
 pub mod files;
 pub mod inline;

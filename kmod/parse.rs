@@ -308,7 +308,7 @@ impl<'a> Submit<'a> {
         let mut results = None;
         let mut check = Check::new();
         let mut is_late = false;
-        while let Some(attr) = rest.next() {
+        for attr in rest.by_ref() {
             let is_second = match attr.kind {
                 submit::CALLS => {
                     match call_size {

@@ -179,9 +179,9 @@ impl Stage {
     fn disturb(&self, random: &mut Rng, is_over: &AtomicBool) -> u64 {
         let mut events = 0;
         while !is_over.load(Relaxed) {
-            match random.u32(0..4) {
-                0 => thread::sleep(Duration::from_micros(random.u64(0..300))),
-                1 => self.feed(random),
+            match random.u32(0..8) {
+                0..2 => thread::sleep(Duration::from_micros(random.u64(0..300))),
+                2..5 => self.feed(random),
                 _ => self.cancel_something(random),
             }
             events += 1;
@@ -309,7 +309,8 @@ impl Round<'_> {
         flags.set(CallFlags::HARDLINK, random.u32(0..4) == 0);
         flags.set(CallFlags::DRAIN, random.u32(0..40) == 0);
         flags.set(CallFlags::SKIP_SUCCESS, random.u32(0..8) == 0);
-        let limited = random.u32(0..4) == 0;
+        let blocks = matches!(deed, Deed::Read(_) | Deed::Sleep(_));
+        let limited = random.u32(0..if blocks { 2 } else { 8 }) == 0;
         Sent {
             deed,
             flags,

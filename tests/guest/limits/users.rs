@@ -6,11 +6,11 @@ use nix::{
     sys::signal::Signal,
     unistd::{setresuid, Uid},
 };
-use nlcall::raw::Outcome;
-use nlcall_abi::config as attr;
+use nlcall::raw::{Call, Outcome};
+use nlcall_abi::{config as attr, flag};
 use nlcall_tests::{
-    calls, config::Changed, patience, pipe::Pipe, process::Child, session, socket::RawSocket,
-    threads,
+    calls, config::Changed, message::Message, patience, pipe::Pipe, process::Child, session,
+    socket::RawSocket, threads,
 };
 
 use crate::harness::{scaled, tests, Test};
@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = tests![
     the_limit_of_a_users_workers_is_named,
     the_limit_of_the_machines_workers_is_named,
     calls_wait_for_the_users_other_sessions,
+    the_limit_of_bytes_of_inline_calls_is_named,
     what_a_user_has_in_use_is_counted_exactly,
 ];
 
@@ -189,6 +190,66 @@ fn calls_wait_for_the_users_other_sessions() {
             (completion.user_data, completion.outcome),
             (7, Outcome::Ran as u16)
         );
+    })
+    .succeed();
+}
+
+/// Messages with INLINE calls are kept until their calls are over, of all threads of a user.
+fn the_limit_of_bytes_of_inline_calls_is_named() {
+    const CALLS: usize = 10;
+
+    // Ten calls and what is around them, and no two such messages.
+    let _limit = Changed::numbers([(attr::MAX_INLINE_BYTES, 80 * 15)]);
+    let inline = |call: Call, count: usize| {
+        let call = nlcall_abi::Call {
+            flags: flag::INLINE,
+            ..call.into()
+        };
+        vec![call; count]
+    };
+    as_user(LONELY, || {
+        let mut socket = RawSocket::open();
+        let submit = |socket: &mut RawSocket, calls: &[nlcall_abi::Call]| {
+            let message = Message::submit(socket.family(), calls);
+            socket.request(message)
+        };
+        let many = inline(calls::getpid(), 2 * CALLS);
+        let answer = submit(&mut socket, &many);
+        assert!(
+            answer.is_rejection(libc::EBUSY, "max_inline_bytes 1200"),
+            "{answer:?}"
+        );
+        // Each message gives back what it took.
+        let few = inline(calls::getpid(), CALLS);
+        for _ in 0..100 {
+            assert_eq!(submit(&mut socket, &few).errno, 0);
+            assert_eq!(socket.completions(CALLS).len(), CALLS);
+        }
+        let (pipe, mut other) = (Pipe::new(), RawSocket::open());
+        std::thread::scope(|scope| {
+            // Ten reads of one byte each, the first of which blocks.
+            let reader = scope.spawn(|| {
+                let reads = inline(pipe.read_call(), CALLS);
+                assert_eq!(submit(&mut other, &reads).errno, 0);
+                assert_eq!(other.completions(CALLS).len(), CALLS);
+            });
+            patience::until("the other thread's message is in the way", || {
+                let answer = submit(&mut socket, &few);
+                if answer.errno == 0 {
+                    assert_eq!(socket.completions(CALLS).len(), CALLS);
+                    return false;
+                }
+                assert!(
+                    answer.is_rejection(libc::EBUSY, "max_inline_bytes 1200"),
+                    "{answer:?}"
+                );
+                true
+            });
+            pipe.fill(&[0; CALLS]);
+            reader.join().expect("the thread is well");
+        });
+        assert_eq!(submit(&mut socket, &few).errno, 0);
+        assert_eq!(socket.completions(CALLS).len(), CALLS);
     })
     .succeed();
 }

@@ -475,6 +475,8 @@ pub struct Totals {
     pub canceled: u64,
     /// Calls that ran into their time limit.
     pub timed_out: u64,
+    /// INLINE calls that were executed.
+    pub inline: u64,
 }
 
 /// The calls of one session.
@@ -614,12 +616,16 @@ impl<C, S: Store<C>> Calls<C, S> {
         self.totals
     }
 
-    /// Counts INLINE calls, which need no slot: those accepted, delivered, and those that
-    /// succeeded without a completion.
-    pub fn count_inline(&mut self, accepted: u32, delivered: u32, skipped: u32) {
-        self.totals.accepted += u64::from(accepted);
-        self.totals.delivered += u64::from(delivered);
-        self.totals.skipped += u64::from(skipped);
+    /// Counts INLINE calls, which need no slot.
+    #[inline(always)]
+    pub fn count(&mut self, more: Totals) {
+        let totals = &mut self.totals;
+        totals.accepted += more.accepted;
+        totals.delivered += more.delivered;
+        totals.skipped += more.skipped;
+        totals.canceled += more.canceled;
+        totals.timed_out += more.timed_out;
+        totals.inline += more.inline;
     }
 
     /// Counts `count` calls that were rejected with their message.
@@ -1091,18 +1097,20 @@ impl<C, S: Store<C>> Calls<C, S> {
         self.sending
     }
 
-    /// The completions taken by [`send`](Calls::send) were delivered: their slots are unused.
-    pub fn sent(&mut self) {
+    /// The completions taken by [`send`](Calls::send) were delivered: shows each to `note`, and
+    /// their slots are unused.
+    pub fn sent(&mut self, note: impl FnMut(&Slot<C>)) {
         self.totals.delivered += u64::from(self.sending);
         let sent = core::mem::take(&mut self.sending);
-        self.drop_done(sent);
+        self.drop_done(sent, note);
     }
 
-    fn drop_done(&mut self, count: u32) {
+    fn drop_done(&mut self, count: u32, mut note: impl FnMut(&Slot<C>)) {
         for _ in 0..count {
             let Some(index) = self.done.pop(&self.slots) else {
                 break;
             };
+            note(self.slots.slot(index));
             self.vacate(index);
         }
     }
@@ -1118,7 +1126,7 @@ impl<C, S: Store<C>> Calls<C, S> {
     pub fn discard(&mut self, most: u32) -> bool {
         let count = most.min(self.done.len);
         self.sending = self.sending.saturating_sub(count);
-        self.drop_done(count);
+        self.drop_done(count, |_| {});
         !self.done.is_empty()
     }
 }
@@ -1222,7 +1230,7 @@ mod tests {
         table.send(u32::MAX, |slot| {
             all.push((slot.user_data(), slot.result().ret))
         });
-        table.sent();
+        table.sent(|_| {});
         all
     }
 
@@ -1239,9 +1247,9 @@ mod tests {
         table.send(4, |_| {});
         table.unsent();
         table.send(2, |slot| order.push(slot.user_data()));
-        table.sent();
+        table.sent(|_| {});
         table.send(9, |slot| order.push(slot.user_data()));
-        table.sent();
+        table.sent(|_| {});
         assert_eq!(order, [0, 1, 2, 3, 4, 5]);
         assert_eq!((table.in_flight(), table.unused()), (0, 6));
     }
@@ -1338,7 +1346,7 @@ mod tests {
         assert!(table.discard(0));
         assert!(table.discard(2));
         // The flusher comes back from a message that nobody takes.
-        table.sent();
+        table.sent(|_| {});
         assert!(!table.discard(9));
         assert_eq!((table.used(), table.totals().delivered), (0, 0));
     }

@@ -18,13 +18,16 @@ use kernel::{
 use zerocopy::IntoBytes;
 
 use crate::{
+    calls::Totals,
     entries::Walk,
     errand::Errand,
+    latency::Delivery,
     message::{
         Message,
         ATTR_HEADER,
         GENERIC_HEADER, //
     },
+    sender,
     session::{
         Inner,
         Session,
@@ -146,12 +149,14 @@ impl Session {
             return Attempt::Later;
         };
         let attached = sock.attach(message, self.clone());
+        // One look at the clock for all completions of the message.
+        let now = if share.workers > 0 { sender::now_ns() } else { 0 };
         let mut inner = self.inner().lock();
         match attached {
             Ok(attached) => {
                 // Before it can be read: a reader may count on the room in the session, and the
                 // destructor of the message on being counted.
-                inner.calls.sent();
+                inner.sent(now);
                 let over = inner.sent_inline(share.inline);
                 self.settle(&mut inner);
                 let waiting = self.find_room(&mut inner);
@@ -247,6 +252,18 @@ impl Inner {
         Share { inline, workers }
     }
 
+    /// The completions of workers that a message took are delivered, at `now`.
+    fn sent(&mut self, now: u64) {
+        match &mut self.latencies {
+            Some(latencies) => {
+                let mut delivery = Delivery::new(latencies, now);
+                self.calls
+                    .sent(|slot| delivery.count(slot.nr(), slot.accepted_at()));
+            }
+            None => self.calls.sent(|_| {}),
+        }
+    }
+
     /// So many completions of the oldest finished batch were delivered. Gives that back where it
     /// is over.
     fn sent_inline(&mut self, count: u32) -> Option<KBox<Errand>> {
@@ -257,7 +274,10 @@ impl Inner {
         let is_over = self.finished.front()?.due() == 0;
         self.inline_due -= count;
         self.inline_in_flight -= count;
-        self.calls.count_inline(0, count, 0);
+        self.calls.count(Totals {
+            delivered: u64::from(count),
+            ..Totals::default()
+        });
         if is_over {
             self.finished.pop()
         } else {

@@ -12,6 +12,7 @@ use kernel::{
     sync::Arc,
     types::Opaque, //
 };
+use zerocopy::IntoBytes;
 
 use crate::{
     calls::Which,
@@ -61,7 +62,8 @@ use crate::{
         Command,
         FrontEnd,
         FAMILY_NAME,
-        FAMILY_VERSION, //
+        FAMILY_VERSION,
+        MAX_COMPLETE_LEN, //
     },
 };
 
@@ -457,6 +459,8 @@ unsafe extern "C" fn before_dump(cb: *mut bindings::netlink_callback) -> i32 {
         // somebody else.
         (*ctx).all = bindings::netlink_capable((*cb).skb, sender::CAP_SYS_ADMIN);
         (*ctx).asker = shim::current_tgid();
+        // One session with all its latencies.
+        (*cb).min_dump_alloc = MAX_COMPLETE_LEN as u32;
         match check_version((*(*info).genlhdr).version) {
             Ok(()) => 0,
             Err(rejection) => extack((*cb).extack, core::ptr::null(), &rejection),
@@ -771,17 +775,24 @@ unsafe extern "C" fn dump_sessions(
         own.then(|| Session::bound((*cb).skb, FrontEnd::Generic).map_or(0, |own| own.id()))
     };
     let (all, asker) = (dump.context().all, dump.context().asker);
+    if let Some(own) = only {
+        // Begin there, where it is not shown yet.
+        let position = &mut dump.context().position;
+        *position = (*position).max(own.saturating_sub(1));
+    }
     while let Some(next) = registry::after(dump.context().position) {
-        let shown = match only {
-            Some(own) => next.id() == own,
-            None => all || next.owner().is(asker),
-        };
-        if shown
-            && dump
-                .add(Command::SessionGet, |body| put_session(body, &next))
-                .is_err()
-        {
+        if only.is_some_and(|own| next.id() != own) {
             break;
+        }
+        if only.is_some() || all || next.owner().is(asker) {
+            let added = dump.add(Command::SessionGet, |body| put_session(body, &next));
+            if added.is_err() && dump.len() == 0 {
+                // To end here would be to say that there is no more.
+                return EMSGSIZE.to_errno();
+            }
+            if added.is_err() {
+                break;
+            }
         }
         dump.context().position = next.id();
     }
@@ -814,8 +825,11 @@ fn put_session(body: &mut Body<'_>, of: &Session) -> Result {
         snapshot.totals.timed_out,
         session::PAD,
     )?;
+    body.put_u64(session::INLINE, snapshot.totals.inline, session::PAD)?;
+    body.put_u32(session::IDLE, snapshot.idle)?;
     body.put_u32(session::LAST_SEQ, snapshot.last_seq)?;
-    body.put_u32(session::FRONT_END, of.front_end() as u32)
+    body.put_u32(session::FRONT_END, of.front_end() as u32)?;
+    of.latencies(|latency| body.put_bytes(session::LATENCY, latency.as_bytes()))
 }
 
 /// SYSCALL_GET: the policy table.

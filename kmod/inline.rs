@@ -16,6 +16,7 @@ use kernel::{
 use zerocopy::FromBytes;
 
 use crate::{
+    calls::Totals,
     ended::{
         self,
         Ending,
@@ -47,6 +48,7 @@ use crate::{
     wire::{
         flag,
         CallResult,
+        Outcome,
         ResultsHeader,
         ARG_KIND_BITS, //
     },
@@ -144,6 +146,47 @@ pub(crate) struct Tally {
     pub(crate) due: u32,
     /// Calls that were executed.
     pub(crate) executed: u32,
+    /// Calls that were not, since their chain broke before them.
+    pub(crate) canceled: u32,
+    /// Calls that ran into their time limit.
+    pub(crate) timed_out: u32,
+}
+
+impl Tally {
+    /// What the session counts of it.
+    pub(crate) fn totals(&self) -> Totals {
+        Totals {
+            delivered: u64::from(self.written),
+            skipped: u64::from(self.skipped),
+            canceled: u64::from(self.canceled),
+            timed_out: u64::from(self.timed_out),
+            inline: u64::from(self.executed),
+            ..Totals::default()
+        }
+    }
+
+    /// Counts how a call ended.
+    #[inline(always)]
+    fn ended(&mut self, outcome: Outcome) {
+        if outcome == Outcome::Ran {
+            self.executed += 1;
+        } else {
+            self.ended_otherwise(outcome);
+        }
+    }
+
+    #[cold]
+    fn ended_otherwise(&mut self, outcome: Outcome) {
+        match outcome {
+            Outcome::Ran | Outcome::Interrupted => self.executed += 1,
+            Outcome::TimedOut => {
+                self.executed += 1;
+                self.timed_out += 1;
+            }
+            Outcome::Canceled => self.canceled += 1,
+            Outcome::NotStarted | Outcome::Refused => {}
+        }
+    }
 }
 
 /// A call that ends its thread, made when nothing else is left to do.
@@ -278,11 +321,11 @@ impl Batch {
                 continue;
             }
             let ending = if made.is_some() || run.sequence.goes_on() {
-                tally.executed += 1;
                 run.execute(before, &mut entry, &walk, made, &mut results)
             } else {
                 run.sequence.instead()
             };
+            tally.ended(ending.outcome);
             let succeeded = flags & MINDS_SUCCESS == 0
                 || ended::succeeded(&ending, entry.nr(), |index| entry.arg(index));
             run.sequence.ended(flags, succeeded);

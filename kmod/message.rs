@@ -141,7 +141,8 @@ impl Body<'_> {
         unsafe { bindings::genlmsg_end(this.skb, this.header) };
     }
 
-    fn put(&mut self, kind: u16, bytes: &[u8]) -> Result {
+    /// Adds an attribute of bytes.
+    pub fn put_bytes(&mut self, kind: u16, bytes: &[u8]) -> Result {
         // SAFETY: The buffer is valid by the type invariant; `nla_put` copies the bytes or fails.
         to_result(unsafe {
             bindings::nla_put(
@@ -155,7 +156,7 @@ impl Body<'_> {
 
     /// Adds a `u32` attribute.
     pub fn put_u32(&mut self, kind: u16, value: u32) -> Result {
-        self.put(kind, &value.to_ne_bytes())
+        self.put_bytes(kind, &value.to_ne_bytes())
     }
 
     /// Adds a `u64` attribute, aligned by means of the padding attribute `pad`.
@@ -174,7 +175,7 @@ impl Body<'_> {
 
     /// Adds a flag attribute.
     pub fn put_flag(&mut self, kind: u16) -> Result {
-        self.put(kind, &[])
+        self.put_bytes(kind, &[])
     }
 
     /// Adds a string attribute with its final NUL.

@@ -27,8 +27,8 @@
 //!
 //! The rest knows no kernel types and is tested on the host (`pure.rs`): `parse`, `policy`,
 //! `calls` (the life of a call, after `docs/lifecycle.md`), `entries` (INLINE calls in their
-//! message), `roster` (the list of workers), `ended`, `sched`, `owner`, `gate`, `settings`,
-//! `reject`, `text`.
+//! message), `roster` (the list of workers), `latency` (how long calls took), `ended`, `sched`,
+//! `owner`, `gate`, `settings`, `reject`, `text`.
 
 use kernel::{
     prelude::*,
@@ -51,6 +51,7 @@ pub mod errand;
 pub mod family;
 pub mod gate;
 pub mod inline;
+pub mod latency;
 pub mod message;
 pub mod owner;
 pub mod parse;

@@ -11,6 +11,7 @@ pub mod chain;
 pub mod ended;
 pub mod entries;
 pub mod gate;
+pub mod latency;
 pub mod owner;
 pub mod parse;
 pub mod policy;

@@ -48,6 +48,7 @@ use crate::{
     },
     family,
     gate::Gate,
+    latency::Latencies,
     registry,
     reject::{
         errno,
@@ -81,6 +82,7 @@ use crate::{
     users::Payer,
     wire::{
         FrontEnd,
+        Latency,
         SessionState, //
     },
 };
@@ -125,6 +127,8 @@ pub(crate) struct Inner {
     pub(crate) sock: Option<Sock>,
     /// Admits one flusher.
     pub(crate) gate: Gate,
+    /// How long calls of workers took. `None` before the first, or where there was no memory.
+    pub(crate) latencies: Option<KBox<Latencies>>,
     /// COMPLETE messages in the receive queue.
     pub(crate) outstanding: u32,
     /// What a sender waits for that was turned away. While somebody does, the socket is filled.
@@ -265,6 +269,8 @@ pub struct Snapshot {
     pub undelivered: u32,
     /// Workers.
     pub workers: u32,
+    /// Workers without a call.
+    pub idle: u32,
     /// Whether calls wait and every worker up to the cap is blocked.
     pub saturated: bool,
     /// Counts since the beginning.
@@ -331,6 +337,7 @@ impl Session {
             surroundings: Surroundings::current(),
             sock,
             gate: Gate::default(),
+            latencies: None,
             outstanding: 0,
             wanted: None,
             last_seq: 0,
@@ -437,9 +444,19 @@ impl Session {
             blocked: pool.blocked.min(inner.calls.running()),
             undelivered: inner.undelivered(),
             workers: pool.workers,
+            idle: pool.idle,
             saturated: pool.is_saturated(queued),
             totals: inner.calls.totals(),
             last_seq: inner.last_seq,
+        }
+    }
+
+    /// Shows how long calls of workers took, one system call number after the other, until `show`
+    /// fails. Under the lock: `show` must not sleep.
+    pub fn latencies(&self, show: impl FnMut(Latency) -> Result) -> Result {
+        match &self.inner.lock().latencies {
+            Some(latencies) => latencies.iter().try_for_each(show),
+            None => Ok(()),
         }
     }
 

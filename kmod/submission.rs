@@ -17,7 +17,8 @@ use crate::{
     calls::{
         Incoming,
         Index,
-        List, //
+        List,
+        Totals, //
     },
     ended::Ending,
     errand::{
@@ -31,6 +32,7 @@ use crate::{
         Run,
         Tally, //
     },
+    latency::Latencies,
     parse::{
         Submit,
         REACH, //
@@ -173,7 +175,10 @@ impl Session {
         self.payer().charge_calls(count as u32)?;
         inner.charged += count as u32;
         inner.inline_in_flight += count as u32;
-        inner.calls.count_inline(count as u32, 0, 0);
+        inner.calls.count(Totals {
+            accepted: count as u64,
+            ..Totals::default()
+        });
         // SAFETY: By the caller's promise.
         let received = unsafe { Received::keep(message.skb, message.place, sock, bytes) };
         Ok(Batch::new(
@@ -242,6 +247,7 @@ impl Session {
             if missing == 0 {
                 return Ok(());
             }
+            self.time_calls();
             for _ in 0..missing.div_ceil(CHUNK) {
                 let chunk = Chunk::new().map_err(|_| no_memory())?;
                 // One is left over where another thread used up the room: look again.
@@ -249,6 +255,24 @@ impl Session {
                 drop(left);
             }
         }
+    }
+
+    /// Sees to it that calls of workers are timed; where there is no memory for it, they are not.
+    fn time_calls(&self) {
+        if self.inner().lock().latencies.is_some() {
+            return;
+        }
+        let Ok(zeroes) = KBox::<Latencies>::new_uninit(GFP_KERNEL_ACCOUNT | __GFP_ZERO) else {
+            return;
+        };
+        // SAFETY: `Latencies` is `FromZeros`.
+        let latencies = unsafe { zeroes.assume_init() };
+        // Another thread may have been first: then its records are those that count.
+        let left = match &mut self.inner().lock().latencies {
+            Some(_) => Some(latencies),
+            none => none.replace(latencies),
+        };
+        drop(left);
     }
 
     /// How many slots are missing for `count` calls, and how many slots there must be room for
@@ -380,7 +404,7 @@ impl Session {
                     .map(|arriving| arriving.later);
             }
             inner.inline_in_flight -= tally.written + tally.skipped;
-            inner.calls.count_inline(0, tally.written, tally.skipped);
+            inner.calls.count(tally.totals());
             if tally.due > 0 && inner.state == SessionState::Closed {
                 inner.inline_in_flight -= tally.due;
             }

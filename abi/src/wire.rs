@@ -194,12 +194,12 @@ pub mod session {
     /// `u64`: calls that ended `Outcome::TimedOut`.
     pub const TIMED_OUT: u16 = 22;
     /// `u64`: calls that were executed by their submitting thread
-    /// ([`flag::INLINE`](super::flag::INLINE)).
+    /// ([`flag::INLINE`](super::flag::INLINE)), not those of them that never started.
     pub const INLINE: u16 = 23;
     /// `u32`: workers without a call.
     pub const IDLE: u16 = 24;
-    /// Binary, may repeat: a [`Latency`](super::Latency) for each system call number that workers
-    /// executed.
+    /// Binary, may repeat: a [`Latency`](super::Latency) for each system call number with delivered
+    /// completions of calls for workers.
     pub const LATENCY: u16 = 25;
     /// Highest attribute number.
     pub const MAX: u16 = LATENCY;
@@ -373,7 +373,9 @@ pub struct ResultsHeader {
     pub reserved: u64,
 }
 
-/// How long the calls of one system call number took in a session, from acceptance to end.
+/// How long the calls of one system call number took in a session, from acceptance to the delivery
+/// of the completion to the receive buffer. Calls of workers, however they ended; not those without
+/// a completion ([`flag::SKIP_SUCCESS`]).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, FromBytes, IntoBytes, Immutable, KnownLayout,
 )]
@@ -383,7 +385,7 @@ pub struct Latency {
     pub nr: u32,
     /// Zero.
     pub reserved: u32,
-    /// Calls that ended.
+    /// Completions delivered.
     pub count: u64,
     /// Nanoseconds that they took together.
     pub total_ns: u64,

@@ -217,8 +217,8 @@ WORKERS    threads that execute calls, IDLE of them without one
 saturated  every worker up to the limit is blocked, and calls wait
 --long     INLINE: executed by their submitters; SKIPPED: succeeded without a completion, as asked;
            CANCELED; TIMED OUT; REJECTED: named by messages that were rejected
---latency  from acceptance to end; half of the calls took no longer than P50, 99 of 100 no longer
-           than P99, as powers of two
+--latency  from acceptance to the delivery of the completion; half of the calls took no longer than
+           P50, 99 of 100 no longer than P99, as powers of two
 
 Examples:
   nlcall ps

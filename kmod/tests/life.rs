@@ -556,7 +556,10 @@ impl World {
                 }
             }
             Step::Sent => {
-                self.table.sent();
+                let mut sent = Vec::new();
+                self.table.sent(|slot| sent.push(slot.user_data() as usize));
+                let taken = self.sending.iter().map(|(id, ..)| *id);
+                assert!(sent.into_iter().eq(taken), "{:?}", self.sending);
                 for (id, outcome, ret) in self.sending.drain(..) {
                     let call = &mut self.model.calls[id];
                     call.deliveries += 1;

@@ -108,19 +108,30 @@ fn sessions_are_shown() {
     session::inline_values(&session, inline([calls::getpid()]));
     session::value(&session, calls::getpid());
     let own = session::info(&session);
+    let names = [own.id.to_string(), std::process::id().to_string()];
+    let line_of_session = |printed: &str| -> Vec<String> {
+        let mut lines = printed.lines().map(|line| {
+            let words = line.split_whitespace().map(str::to_owned);
+            words.collect::<Vec<_>>()
+        });
+        lines
+            .find(|words| words.starts_with(&names))
+            .expect("a line for the session")
+    };
     let (printed, _) = ends(&["ps", "--long"], 0);
-    let line = printed
-        .lines()
-        .find(|line| line.split_whitespace().next() == Some(&own.id.to_string()))
-        .expect("a line for the session");
-    assert_eq!(
-        line.split_whitespace().nth(1),
-        Some(std::process::id().to_string().as_str())
+    // Accepted, delivered, and executed by the submitter; nothing went wrong.
+    let line = line_of_session(&printed);
+    assert!(
+        line.ends_with(&["2", "2", "1", "0", "0", "0", "0"].map(str::to_owned)),
+        "{printed}"
     );
     let (printed, _) = ends(&["--json", "ps"], 0);
     assert!(
         printed.contains(&format!("\"id\": {},", own.id)),
         "{printed}"
     );
-    ends(&["ps", "--latency"], 0);
+    let (printed, _) = ends(&["ps", "--latency"], 0);
+    // One call of a worker was timed.
+    let line = line_of_session(&printed);
+    assert_eq!(line[3..5], ["getpid", "1"], "{printed}");
 }

@@ -55,6 +55,15 @@ impl Attributes {
         })
     }
 
+    /// The values of an attribute that may be there several times.
+    pub fn values(&self, kind: u16) -> Vec<Vec<u8>> {
+        NlasIterator::new(&self.0[..])
+            .map(|attribute| attribute.expect("whole attributes"))
+            .filter(|attribute: &NlaBuffer<&[u8]>| attribute.kind() == kind)
+            .map(|attribute| attribute.value().to_vec())
+            .collect()
+    }
+
     /// A number of 32 bits.
     pub fn u32(&self, kind: u16) -> Option<u32> {
         self.value(kind)

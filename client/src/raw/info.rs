@@ -65,21 +65,23 @@ pub struct SessionInfo {
     /// Calls that ended with `Outcome::TimedOut`.
     pub timed_out: u64,
     /// Calls that their submitting thread executed
-    /// ([`CallFlags::INLINE`](super::CallFlags::INLINE)).
+    /// ([`CallFlags::INLINE`](super::CallFlags::INLINE)), not those of them that never started.
     pub inline: u64,
     /// Workers without a call.
     pub idle: u32,
-    /// How long the calls took that workers executed, by system call number.
+    /// How long the calls took that were for workers, by system call number.
     pub latency: Vec<Latency>,
 }
 
-/// How long the calls of one system call number took in a session, from acceptance to end.
+/// How long the calls of one system call number took in a session, from acceptance to the delivery
+/// of the completion to the receive buffer. Calls of workers, however they ended; not those without
+/// a completion ([`CallFlags::SKIP_SUCCESS`](super::CallFlags::SKIP_SUCCESS)).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Latency {
     /// System call number; none for all those that the kernel kept no number of their own for.
     pub nr: Option<u32>,
-    /// Calls that ended.
+    /// Completions delivered.
     pub count: u64,
     /// Time that they took together.
     pub total: Duration,
@@ -90,8 +92,8 @@ pub struct Latency {
 
 impl Latency {
     /// A time that at least this part of the calls (0.5 is the half) did not exceed: the upper end
-    /// of its bucket, so up to twice as long as the exact one. None where no call ended, or where
-    /// the bucket has no end.
+    /// of its bucket, so up to twice as long as the exact one. None where there was no call, or
+    /// where the bucket has no end.
     pub fn percentile(&self, part: f64) -> Option<Duration> {
         let calls: u64 = self.buckets.iter().copied().map(u64::from).sum();
         // The first call that has the part on its side; at least one.
@@ -104,7 +106,7 @@ impl Latency {
         (bucket + 1 < LATENCY_BUCKETS).then(|| Duration::from_nanos(1 << (bucket + 10)))
     }
 
-    /// Mean time of a call; none where no call ended.
+    /// Mean time of a call; none where there was none.
     pub fn mean(&self) -> Option<Duration> {
         let nanos = self.total.as_nanos().checked_div(self.count.into())?;
         Some(Duration::from_nanos(

@@ -2,6 +2,7 @@
 
 //! What is limited, how limits are set, and what the counters say.
 
+mod counters;
 mod room;
 mod settings;
 mod users;
@@ -11,6 +12,7 @@ mod writable;
 use crate::harness::Test;
 
 pub const TESTS: &[&[Test]] = &[
+    counters::TESTS,
     room::TESTS,
     settings::TESTS,
     users::TESTS,

@@ -3,6 +3,7 @@
 //! What follows when a system call returns on a worker.
 
 use crate::{
+    policy,
     reject::errno,
     wire::{
         Outcome,
@@ -50,16 +51,34 @@ impl Ending {
     }
 }
 
-/// Which argument of a system call is the number of bytes that it shall transfer, where fewer
-/// count as a failure of its chain.
+/// For each number of a system call which argument of it is the number of bytes that it shall
+/// transfer, where fewer count as a failure of its chain. 0: no such argument; it is never the
+/// first.
+pub static LENGTHS: [u8; policy::NUMBERS] = {
+    let mut lengths = [0; policy::NUMBERS];
+    let mut i = 0;
+    while i < TRANSFERS.len() {
+        lengths[policy::nr(TRANSFERS[i].0) as usize] = TRANSFERS[i].1;
+        i += 1;
+    }
+    lengths
+};
+
+const TRANSFERS: [(&str, u8); 6] = [
+    ("read", 2),
+    ("write", 2),
+    ("pread64", 2),
+    ("pwrite64", 2),
+    ("tee", 2),
+    ("splice", 4),
+];
+
+/// That argument of the call `nr`.
 #[inline]
 fn length_argument(nr: u32) -> Option<usize> {
-    match nr {
-        // read, write, pread64, pwrite64, tee.
-        0 | 1 | 17 | 18 | 276 => Some(2),
-        // splice.
-        275 => Some(4),
-        _ => None,
+    match LENGTHS.get(nr as usize) {
+        None | Some(0) => None,
+        Some(index) => Some(usize::from(*index)),
     }
 }
 
@@ -199,6 +218,12 @@ mod tests {
         let success = |ret, nr| succeeded(&Ending::ran(ret), nr, args);
         assert!(success(0, 39) && success(-4096, 9) && success(i64::MIN, 9));
         assert!(!success(-1, 39) && !success(-4095, 9));
+        let named = |(nr, length): (usize, &u8)| (*length != 0).then_some((nr, *length));
+        let lengths: Vec<_> = LENGTHS.iter().enumerate().filter_map(named).collect();
+        assert_eq!(
+            lengths,
+            [(0, 2), (1, 2), (17, 2), (18, 2), (275, 4), (276, 2)]
+        );
         for nr in [0, 1, 17, 18, 276] {
             assert!(
                 success(100, nr) && !success(99, nr) && !success(0, nr),

@@ -81,7 +81,7 @@ impl Walk {
     }
 
     /// Goes on by the entries that lie in a row, `most` at most, and gives them.
-    pub fn row<'a>(&mut self, attrs: &'a [u8], most: usize) -> Option<Row<'a>> {
+    pub fn row<'a>(&mut self, attrs: &'a mut [u8], most: usize) -> Option<Row<'a>> {
         if self.entry >= self.end && !self.next_attr(attrs) {
             return None;
         }
@@ -89,8 +89,9 @@ impl Walk {
         let count = ((self.end - from) / self.size).min(most);
         self.entry += count * self.size.get();
         Some(Row {
-            bytes: attrs.get(from..self.entry)?,
-            size: self.size.get(),
+            bytes: attrs.get_mut(self.begin..self.entry)?,
+            from: from - self.begin,
+            first: self.first,
             count,
         })
     }
@@ -139,29 +140,36 @@ impl Walk {
     }
 }
 
-/// Entries that lie in a row.
+/// Entries that lie in a row, behind those of the same attribute that are over.
 ///
 /// # Invariants
 ///
-/// `bytes` holds `count` entries of `size` bytes, which is at least the size of [`Call`].
+/// `bytes` holds whole entries, of the size that the walk knows; behind the first `from` bytes there
+/// are `count` of them.
 pub struct Row<'a> {
-    bytes: &'a [u8],
-    size: usize,
+    bytes: &'a mut [u8],
+    from: usize,
+    first: usize,
     count: usize,
 }
 
 impl Row<'_> {
-    /// Where they are.
-    pub fn as_ptr(&self) -> *const u8 {
-        self.bytes.as_ptr()
+    /// Where the entries of the attribute begin.
+    pub fn begin(&mut self) -> *mut u8 {
+        self.bytes.as_mut_ptr()
     }
 
-    /// Bytes of each.
-    pub fn size(&self) -> usize {
-        self.size
+    /// How many bytes there are before the row.
+    pub fn from(&self) -> usize {
+        self.from
     }
 
-    /// How many there are.
+    /// Index in the message of the attribute's first entry.
+    pub fn first(&self) -> usize {
+        self.first
+    }
+
+    /// How many there are in the row.
     pub fn count(&self) -> usize {
         self.count
     }
@@ -480,16 +488,20 @@ mod tests {
 
     #[test]
     fn a_row_ends_with_its_attribute() {
-        let bytes = message(CALL, &[3, 0, 2]);
+        let mut bytes = message(CALL, &[3, 0, 2]);
         let mut walk = walk(CALL);
-        let lens = |walk: &mut Walk, most| walk.row(&bytes, most).map(|row| row.count());
-        assert_eq!(lens(&mut walk, 2), Some(2));
+        // How many entries, the first of them, and what it lies behind.
+        let mut row = |walk: &mut Walk, most| {
+            let row = walk.row(&mut bytes, most)?;
+            let next = row.bytes[row.from];
+            Some((row.count(), next, row.first(), row.from()))
+        };
+        assert_eq!(row(&mut walk, 2), Some((2, 0, 0, 0)));
         walk.back(1);
-        assert_eq!(lens(&mut walk, 9), Some(2));
-        assert_eq!(lens(&mut walk, 1), Some(1));
-        let at = walk.next(&bytes).unwrap();
-        assert_eq!(bytes[at], 4);
-        assert_eq!(lens(&mut walk, 9), None);
+        assert_eq!(row(&mut walk, 9), Some((2, 1, 0, CALL)));
+        assert_eq!(row(&mut walk, 1), Some((1, 3, 3, 0)));
+        assert_eq!(row(&mut walk, 9), Some((1, 4, 3, CALL)));
+        assert_eq!(row(&mut walk, 9), None);
     }
 
     #[test]

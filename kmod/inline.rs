@@ -127,8 +127,8 @@ pub struct Batch {
     walk: Walk,
     /// Completions that the flusher is to send.
     due: u32,
-    /// Every entry is an INLINE call, of which nothing but number and arguments counts.
-    plain: bool,
+    /// There is nothing to the calls but number, arguments and chains.
+    simple: bool,
     /// Address of the results array, 0 for none.
     results: u64,
     /// What the sender's credentials were.
@@ -266,7 +266,7 @@ impl Batch {
     pub(crate) fn new(
         message: Received,
         size: NonZeroUsize,
-        plain: bool,
+        simple: bool,
         results: u64,
         credentials: Credentials,
     ) -> Self {
@@ -274,7 +274,7 @@ impl Batch {
             message,
             walk: Walk::new(size),
             due: 0,
-            plain,
+            simple,
             results,
             credentials,
         }
@@ -294,21 +294,21 @@ impl Batch {
         let mut walk = self.walk;
         loop {
             let mut made = None;
-            if self.plain && results.left > 0 && run.sequence.goes_on() {
-                let Some(row) = walk.row(attrs, results.left as usize) else {
+            if self.simple && results.left > 0 && run.sequence.goes_on() {
+                let Some(mut row) = walk.row(attrs, results.left as usize) else {
                     break;
                 };
                 let count = row.count();
-                let (done, last) = shim::run(&row, results.head, results.index, run.session.open());
+                let open = run.session.open();
+                let (done, last) = shim::run(&mut row, results.head, results.index, open);
                 results.wrote(done);
                 tally.written += done;
                 tally.executed += done;
                 if done as usize == count {
                     continue;
                 }
-                // The next one was made too, and needs a closer look.
                 walk.back(count - done as usize);
-                made = Some(last);
+                made = last;
             }
             let Some(at) = walk.next(attrs) else {
                 break;

@@ -30,7 +30,7 @@ use crate::{
 /// `NLA_HDRLEN` and `NLA_ALIGNTO` of `include/uapi/linux/netlink.h`.
 const HEADER: usize = 4;
 /// `NLA_F_NESTED` and `NLA_F_NET_BYTEORDER`, which no attribute of SUBMIT may have.
-const FLAGS: u16 = 0xc000;
+const ATTR_FLAGS: u16 = 0xc000;
 
 /// Largest accepted CALL_SIZE; a call of a later version is not larger than a page.
 const MAX_CALL_SIZE: usize = 4096;
@@ -58,6 +58,9 @@ pub const fn arg_kind(arg_kinds: u32, arg: usize) -> u32 {
     arg_kinds >> (arg as u32 * ARG_KIND_BITS) & ((1 << ARG_KIND_BITS) - 1)
 }
 
+/// The kind of the first argument.
+const KIND: u32 = (1 << ARG_KIND_BITS) - 1;
+
 /// The lowest bit of each kind in `arg_kinds`.
 const LOWEST: u32 = 0x11_1111;
 
@@ -83,15 +86,13 @@ pub const fn outputs(arg_kinds: u32) -> u32 {
     arg_kinds >> 2 & arg_kinds & LOWEST
 }
 
-/// The bits of those kinds that chains are made of.
-#[inline]
-const fn of_chains(arg_kinds: u32) -> u32 {
+/// Whether each kind is one that chains are made of.
+#[inline(always)]
+const fn are_of_chains(arg_kinds: u32) -> bool {
     let (bit0, bit1, bit2) = (arg_kinds, arg_kinds >> 1, arg_kinds >> 2);
-    let result = bit0 & bit1 & !bit2;
-    let load_or_output = bit2 & !bit1;
-    let is_one = (result | load_or_output) & !(arg_kinds >> 3) & LOWEST;
-    // All three bits of each.
-    is_one * 0b111
+    // With bit 2, bit 1 is not set; without it, the lower two are the same.
+    let is_none = bit0 & bit2 ^ bit0 ^ bit1;
+    is_none & LOWEST | arg_kinds & !(LOWEST * 0b111) == 0
 }
 
 /// A LOAD argument, taken apart.
@@ -185,6 +186,22 @@ fn entries(attrs: &[u8], call_size: NonZeroUsize) -> impl Iterator<Item = &[u8]>
 /// The first bytes of an entry, those that this module knows.
 type Entry = [u8; CALL];
 
+/// Whether the entry at this place, one of today's size, has an output.
+#[inline(always)]
+fn output_of(payload: &[u8], place: usize) -> bool {
+    let entry = payload.get(place.wrapping_mul(CALL)..);
+    entry
+        .and_then(|entry| entry.first_chunk())
+        .is_some_and(|entry| outputs(half(entry, KINDS)) != 0)
+}
+
+/// Whether the call `earlier` lies before `index`, by `reach` calls at most.
+#[inline(always)]
+fn is_within(index: usize, earlier: usize, reach: usize) -> bool {
+    // From 0 for the call before; a later one is far away.
+    index.wrapping_sub(earlier).wrapping_sub(1) < reach
+}
+
 /// Eight bytes of an entry.
 #[inline(always)]
 fn word(entry: &Entry, at: usize) -> u64 {
@@ -193,18 +210,19 @@ fn word(entry: &Entry, at: usize) -> u64 {
     u64::from_ne_bytes(bytes)
 }
 
-/// `nr` in the lower half, `flags` in the upper.
-const NR_AND_FLAGS: usize = core::mem::offset_of!(Call, nr);
-/// `arg_kinds` and `reserved`.
-const KINDS_AND_RESERVED: usize = core::mem::offset_of!(Call, arg_kinds);
-const TIMEOUT: usize = core::mem::offset_of!(Call, timeout_ns);
+/// Four bytes of an entry.
+#[inline(always)]
+fn half(entry: &Entry, at: usize) -> u32 {
+    let mut bytes = [0; 4];
+    bytes.copy_from_slice(&entry[at..at + 4]);
+    u32::from_ne_bytes(bytes)
+}
 
-const _: () = {
-    // On x86-64 the field that comes first is the lower half.
-    assert!(cfg!(target_endian = "little"));
-    assert!(core::mem::offset_of!(Call, flags) == NR_AND_FLAGS + 4);
-    assert!(core::mem::offset_of!(Call, reserved) == KINDS_AND_RESERVED + 4);
-};
+const NR: usize = core::mem::offset_of!(Call, nr);
+const FLAGS: usize = core::mem::offset_of!(Call, flags);
+const KINDS: usize = core::mem::offset_of!(Call, arg_kinds);
+const RESERVED: usize = core::mem::offset_of!(Call, reserved);
+const TIMEOUT: usize = core::mem::offset_of!(Call, timeout_ns);
 
 #[inline]
 fn read_call_size(attr: &Attr<'_>) -> Result<NonZeroUsize, Rejection> {
@@ -257,8 +275,8 @@ fn attribute(kind: u16) -> &'static str {
 /// An attribute that this module does not carry out.
 #[cold]
 fn unsupported(attr: &Attr<'_>) -> Rejection {
-    if attr.kind & FLAGS != 0 {
-        let kind = attr.kind & !FLAGS;
+    if attr.kind & ATTR_FLAGS != 0 {
+        let kind = attr.kind & !ATTR_FLAGS;
         return reject!(EINVAL, at attr.at, "attribute {kind}: neither nested nor in network order");
     }
     if attr.kind == 0 || attr.kind > submit::MAX {
@@ -297,7 +315,7 @@ pub struct Submit<'a> {
     inline: usize,
     refers: bool,
     results_ptr: Option<u64>,
-    plain: bool,
+    is_simple: bool,
 }
 
 impl<'a> Submit<'a> {
@@ -341,7 +359,7 @@ impl<'a> Submit<'a> {
                 check.all_of(&attr, call_size)?;
             }
         }
-        let (refers, plain) = (check.refers, check.plain);
+        let (refers, is_simple) = (check.refers, check.is_simple);
         let (count, inline) = check.end()?;
         if let Some((_, at)) = results.filter(|_| inline < count) {
             return Err(reject!(
@@ -357,7 +375,7 @@ impl<'a> Submit<'a> {
             inline,
             refers,
             results_ptr: results.map(|(address, _)| address),
-            plain,
+            is_simple,
         })
     }
 
@@ -376,9 +394,10 @@ impl<'a> Submit<'a> {
         self.count - self.inline
     }
 
-    /// Whether every call is INLINE, and nothing but its number and arguments counts.
-    pub fn is_plain(&self) -> bool {
-        self.plain && self.inline == self.count
+    /// Whether there is nothing to the calls but number, arguments and chains: each executes
+    /// everywhere, whatever its arguments, and none has a time limit.
+    pub fn is_simple(&self) -> bool {
+        self.is_simple
     }
 
     /// Bytes of an entry.
@@ -445,19 +464,18 @@ struct Check {
     inline: usize,
     /// An argument of one that is not comes from an earlier call.
     refers: bool,
-    /// The last entry is joined to the next one.
-    joined: bool,
-    /// That entry is INLINE, so that its chain is.
-    chain_inline: bool,
+    /// The flags of the last entry: whether the next one is of its chain, and whether that chain
+    /// is INLINE.
+    before: u32,
     /// Where its chain began.
     chain: usize,
     /// Where its attribute lies.
     at: usize,
-    /// Which of the last [`REACH`] calls of the chain have an output, a bit each. The bit of a
-    /// call is written when it is checked; no other is looked at.
+    /// Which of the last [`REACH`] calls of the chain have an output, a bit each. Written where a
+    /// later entry cannot see the entry itself: [`Check::note_outputs`]. No other is looked at.
     outputs: [u64; REACH / 64],
-    /// No entry was more than a number and arguments.
-    plain: bool,
+    /// No entry needed a closer look.
+    is_simple: bool,
 }
 
 impl Check {
@@ -467,12 +485,11 @@ impl Check {
             count: 0,
             inline: 0,
             refers: false,
-            joined: false,
-            chain_inline: false,
+            before: 0,
             chain: 0,
             at: 0,
             outputs: [0; REACH / 64],
-            plain: true,
+            is_simple: true,
         }
     }
 
@@ -492,122 +509,151 @@ impl Check {
                 attr.payload.len()
             ));
         }
+        self.at = attr.at;
         let mut rest = attr.payload;
-        if call_size.get() == CALL {
-            rest = self.plain_ones(rest);
-        }
-        for entry in rest.chunks_exact(call_size.get()) {
-            self.next(attr.at, entry)?;
-        }
-        Ok(())
-    }
-
-    /// Checks entries of today's size as long as nothing but number and arguments counts. What is
-    /// left begins with the first that is more than that.
-    #[inline(always)]
-    fn plain_ones<'p>(&mut self, payload: &'p [u8]) -> &'p [u8] {
-        let (mut inline, mut rest) = (0, payload);
-        if self.joined {
-            return rest;
-        }
-        while let Some((entry, others)) = rest.split_first_chunk::<CALL>() {
-            let nr_and_flags = word(entry, NR_AND_FLAGS);
-            let rare = nr_and_flags & !u64::from(u32::MAX) & !(u64::from(flag::INLINE) << 32)
-                | word(entry, KINDS_AND_RESERVED)
-                | word(entry, TIMEOUT);
-            if rare != 0 || !policy::is_plain(nr_and_flags as u32) {
-                break;
+        loop {
+            if call_size.get() == CALL {
+                rest = self.regular_ones(rest);
             }
-            // With no flag but this one, only its bit is left up there.
-            inline += nr_and_flags >> 32;
+            let Some((entry, others)) = rest.split_at_checked(call_size.get()) else {
+                return Ok(());
+            };
+            self.look_closer(entry)?;
             rest = others;
         }
-        self.inline += inline as usize / flag::INLINE as usize;
-        self.count += (payload.len() - rest.len()) / CALL;
-        rest
     }
 
-    /// Checks the next entry, of the CALLS attribute that lies at `at`: its layout, its flags, its
-    /// place in a chain, what its arguments refer to, the verdict on it.
+    /// Checks entries of today's size as long as there is nothing to them but number, arguments,
+    /// and a place in a chain that is in good order. What is left begins with the first that needs
+    /// a closer look.
     #[inline(always)]
-    fn next(&mut self, at: usize, entry: &[u8]) -> Result<(), Rejection> {
-        let Some((known, beyond)) = entry.split_first_chunk::<CALL>() else {
-            return Err(reject!(
-                EINVAL,
-                at at,
-                "call {}: shorter than {CALL} bytes",
-                self.count
-            ));
-        };
-        let nr_and_flags = word(known, NR_AND_FLAGS);
-        let (nr, flags) = (nr_and_flags as u32, (nr_and_flags >> 32) as u32);
-        let inline = flags & CALL_FLAGS & flag::INLINE;
-        let rare =
-            u64::from(flags ^ inline) | word(known, KINDS_AND_RESERVED) | word(known, TIMEOUT);
-        let is_plain = policy::is_plain(nr) && beyond.is_empty();
-        if (rare != 0 || self.joined || !is_plain) && !(is_plain && self.continues(at, known)) {
-            self.look_closer(at, known, beyond)?;
+    fn regular_ones<'p>(&mut self, payload: &'p [u8]) -> &'p [u8] {
+        const OTHERS: u32 = !(flag::INLINE | LINKS | flag::SKIP_SUCCESS);
+        // What changes with each entry is kept out of `self`, that is in registers.
+        let start = self.count;
+        let (mut index, mut inline) = (start, 0_u32);
+        let (mut chain, mut before) = (self.chain, self.before);
+        for entry in payload.chunks_exact(CALL) {
+            let Some(entry) = entry.first_chunk() else {
+                break;
+            };
+            let (nr, flags) = (half(entry, NR), half(entry, FLAGS));
+            let kinds = half(entry, KINDS);
+            let rare = u64::from(flags & OTHERS | half(entry, RESERVED)) | word(entry, TIMEOUT);
+            if !policy::is_plain(nr) || rare != 0 {
+                break;
+            }
+            if before & LINKS == 0 {
+                chain = index;
+            } else if (before ^ flags) & flag::INLINE != 0 {
+                break;
+            }
+            if kinds != 0 {
+                if !self.refers_well(entry, kinds, index, chain, payload, start) {
+                    break;
+                }
+                if flags & flag::INLINE == 0 {
+                    self.note_references(kinds);
+                }
+            }
+            inline = inline.wrapping_add(flags & flag::INLINE);
+            before = flags;
+            index = index.wrapping_add(1);
         }
-        self.inline += usize::from(inline != 0);
-        self.count += 1;
-        Ok(())
+        self.inline += (inline / flag::INLINE) as usize;
+        self.count = index;
+        self.chain = chain;
+        self.before = before;
+        if before & LINKS != 0 {
+            self.note_outputs(payload, start);
+        }
+        payload.get((index - start) * CALL..).unwrap_or_default()
     }
 
-    /// Whether this entry is one of a chain in good order: links and references, and nothing else
-    /// but number and arguments. `false`: it needs a closer look.
-    #[inline]
-    fn continues(&mut self, at: usize, entry: &Entry) -> bool {
-        const FLAGS: u32 = flag::INLINE | LINKS | flag::SKIP_SUCCESS;
-        let flags = (word(entry, NR_AND_FLAGS) >> 32) as u32;
-        let kinds_and_reserved = word(entry, KINDS_AND_RESERVED);
-        let kinds = kinds_and_reserved as u32;
-        let inline = flags & flag::INLINE != 0;
-        let is_other = flags & !FLAGS != 0
-            || kinds_and_reserved >> 32 != 0
-            || word(entry, TIMEOUT) != 0
-            || self.joined && inline != self.chain_inline
-            || kinds & !of_chains(kinds) != 0;
-        if is_other {
+    /// Whether the arguments of the entry `index` are in good order, whose chain began at `chain`.
+    /// `payload` holds the entries from `start` on.
+    #[inline(always)]
+    fn refers_well(
+        &self,
+        entry: &Entry,
+        kinds: u32,
+        index: usize,
+        chain: usize,
+        payload: &[u8],
+        start: usize,
+    ) -> bool {
+        let reach = index.wrapping_sub(chain).min(REACH);
+        let mut kinds = kinds;
+        // Most often it is a descriptor that comes from an earlier call.
+        if kinds & KIND == ArgKind::Result as u32 {
+            let earlier = word(entry, core::mem::offset_of!(Call, args)) as usize;
+            if !is_within(index, earlier, reach) {
+                return false;
+            }
+            kinds ^= ArgKind::Result as u32;
+            if kinds == 0 {
+                return true;
+            }
+        }
+        let output = outputs(kinds);
+        let is_second = output != 0 && output >> output.trailing_zeros() != 1;
+        if !are_of_chains(kinds) || is_second {
             return false;
         }
-        let index = self.count;
-        let chain = if self.joined { self.chain } else { index };
-        let outputs = outputs(kinds);
         let mut references = references(kinds);
-        let refers = references != 0;
         while references != 0 {
-            let lowest = references.trailing_zeros();
-            references &= references - 1;
-            let place = core::mem::offset_of!(Call, args) + (lowest / ARG_KIND_BITS) as usize * 8;
-            let arg = word(entry, place);
+            // The index of an argument times four.
+            let lowest = references.trailing_zeros() & 0x1c;
+            references &= references.wrapping_sub(1);
+            let arg = word(
+                entry,
+                core::mem::offset_of!(Call, args) + lowest as usize * 2,
+            );
             let is_load = kinds >> lowest & 1 == 0;
             let load = Load::of(arg);
-            let earlier = if is_load { load.call as u64 } else { arg };
-            if earlier < chain as u64 || earlier >= index as u64 {
+            let earlier = if is_load { load.call } else { arg as usize };
+            if !is_within(index, earlier, reach) {
                 return false;
             }
-            let earlier = earlier as usize;
-            if index - earlier > REACH {
+            if is_load
+                && !(matches!(load.width, 1 | 2 | 4 | 8)
+                    && self.has_output(earlier, payload, start))
+            {
                 return false;
             }
-            let has_output = self.outputs[earlier % REACH / 64] >> (earlier % 64) & 1 != 0;
-            if is_load && !(has_output && matches!(load.width, 1 | 2 | 4 | 8)) {
-                return false;
-            }
-        }
-        if outputs & outputs.wrapping_sub(1) != 0 {
-            return false;
-        }
-        self.at = at;
-        self.plain = false;
-        self.refers |= refers && !inline;
-        self.chain = chain;
-        self.chain_inline = inline;
-        self.joined = flags & LINKS != 0;
-        if self.joined {
-            self.set_output(index, outputs != 0);
         }
         true
+    }
+
+    /// Whether an earlier call of the chain has an output.
+    #[inline(always)]
+    fn has_output(&self, index: usize, payload: &[u8], start: usize) -> bool {
+        match index.checked_sub(start) {
+            Some(place) => output_of(payload, place),
+            None => self.noted_output(index),
+        }
+    }
+
+    /// The same, where it was noted.
+    #[inline]
+    fn noted_output(&self, index: usize) -> bool {
+        self.outputs[index % REACH / 64] >> (index % 64) & 1 != 0
+    }
+
+    /// Notes whether a call for a worker refers to earlier ones.
+    #[cold]
+    fn note_references(&mut self, kinds: u32) {
+        self.refers |= references(kinds) != 0;
+    }
+
+    /// Notes which calls of an unfinished chain have an output; `payload` holds the entries from
+    /// `start` on.
+    #[cold]
+    fn note_outputs(&mut self, payload: &[u8], start: usize) {
+        let far = self.count.saturating_sub(REACH);
+        for index in self.chain.max(start).max(far)..self.count {
+            self.set_output(index, output_of(payload, index - start));
+        }
     }
 
     /// After the last entry: how many there were, and how many of them INLINE.
@@ -616,7 +662,7 @@ impl Check {
         if self.count == 0 {
             return Err(reject!(EINVAL, "CALLS: the message holds no call"));
         }
-        if self.joined {
+        if self.before & LINKS != 0 {
             return Err(reject!(
                 EINVAL,
                 at self.at,
@@ -627,13 +673,13 @@ impl Check {
         Ok((self.count, self.inline))
     }
 
-    /// Checks an entry that is more than a number and arguments.
+    /// Checks the next entry: its layout, its flags, its place in a chain, what its arguments refer
+    /// to, the verdict on it.
     #[inline(never)]
-    fn look_closer(&mut self, at: usize, known: &Entry, beyond: &[u8]) -> Result<(), Rejection> {
-        self.at = at;
-        self.plain = false;
-        let index = self.count;
-        let (call, _) = Call::read_from_prefix(known)
+    fn look_closer(&mut self, entry: &[u8]) -> Result<(), Rejection> {
+        self.is_simple = false;
+        let (at, index) = (self.at, self.count);
+        let (call, beyond) = Call::read_from_prefix(entry)
             .map_err(|_| reject!(EINVAL, at at, "call {index}: shorter than {CALL} bytes"))?;
         if beyond.iter().any(|byte| *byte != 0) {
             return Err(reject!(E2BIG, at at, "call {index}: non-zero bytes beyond byte {CALL}"));
@@ -644,23 +690,24 @@ impl Check {
             return Err(reject!(EINVAL, at at, "call {index}: reserved field is not zero"));
         }
 
-        if !self.joined {
+        if self.before & LINKS == 0 {
             self.chain = index;
-            self.chain_inline = inline;
-        } else if self.chain_inline != inline {
+        } else if (self.before ^ call.flags) & flag::INLINE != 0 {
             return Err(reject!(
                 EINVAL,
                 at at,
                 "call {index}: its chain is INLINE in part: all of it or none"
             ));
         }
-        self.joined = call.flags & LINKS != 0;
+        self.before = call.flags;
 
         let args = self.check_args(&call)?;
-        if self.joined {
+        if self.before & LINKS != 0 {
             self.set_output(index, args.output);
         }
         self.refers |= args.refers && !inline;
+        self.inline += usize::from(inline);
+        self.count += 1;
         if policy::is_plain(call.nr) {
             return Ok(());
         }
@@ -769,7 +816,7 @@ impl Check {
                     load.width
                 ));
             }
-            if self.outputs[earlier % REACH / 64] >> (earlier % 64) & 1 == 0 {
+            if !self.noted_output(earlier) {
                 return Err(reject!(
                     EINVAL,
                     at at,
@@ -1054,7 +1101,7 @@ mod tests {
                 let others = 0x54_3053 & !(0xf << shift);
                 let kinds = kind << shift | others;
                 let is_one = ARG_KINDS >> kind & 1 != 0;
-                assert_eq!(kinds & !of_chains(kinds) == 0, is_one, "{kind} {arg}");
+                assert_eq!(are_of_chains(kinds), is_one, "{kind} {arg}");
                 if is_one {
                     let refers = matches!(kind, 3 | 4);
                     assert_eq!(references(kinds) >> shift & 1 != 0, refers, "{kind} {arg}");
@@ -1062,7 +1109,7 @@ mod tests {
                 }
             }
         }
-        assert_ne!(1 << 24 & !of_chains(1 << 24), 0);
+        assert!(!are_of_chains(1 << 24) && !are_of_chains(1 << 31));
     }
 
     #[test]

@@ -36,7 +36,7 @@ struct Rule {
 }
 
 /// The number of a system call, at compile time; an unknown name does not compile.
-const fn nr(name: &str) -> u32 {
+pub const fn nr(name: &str) -> u32 {
     let mut i = 0;
     while i < syscalls::TABLE.len() {
         if equal(syscalls::TABLE[i].name.as_bytes(), name.as_bytes()) {
@@ -176,7 +176,7 @@ fn futex_pi(args: &[u64; 6]) -> bool {
 }
 
 /// One more than the highest number of the table.
-const NUMBERS: usize = syscalls::TABLE[syscalls::TABLE.len() - 1].nr as usize + 1;
+pub const NUMBERS: usize = syscalls::TABLE[syscalls::TABLE.len() - 1].nr as usize + 1;
 
 /// Not in the table.
 const UNKNOWN: u8 = u8::MAX;

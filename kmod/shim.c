@@ -393,12 +393,13 @@ static noinline unsigned long nlcall_attend(unsigned long ti)
 
 static __always_inline unsigned long nlcall_look(void)
 {
-	unsigned long ti = read_thread_flags(), state = 0;
+	struct thread_info *thread = current_thread_info();
+	unsigned long ti = read_ti_thread_flags(thread), state = 0;
 
 	if (unlikely(ti & (_TIF_NOTIFY_RESUME | _TIF_NOTIFY_SIGNAL | _TIF_SIGPENDING |
 			   _TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY)))
 		state = nlcall_attend(ti);
-	if (unlikely(test_syscall_work(SECCOMP)))
+	if (unlikely(READ_ONCE(thread->syscall_work) & SYSCALL_WORK_SECCOMP))
 		state |= NLCALL_CALLED_SECCOMP;
 	return state;
 }
@@ -479,20 +480,18 @@ bool nlcall_may_be_in_get_signal(void)
 	return test_thread_flag(TIF_NOTIFY_RESUME) && refcount_read(&current->sighand->count) > 1;
 }
 
-static __always_inline bool nlcall_put(struct nlcall_results __user *head, u32 index,
-				       u64 user_data, s64 ret, u32 how)
+/* The entry at @at, after which @done are there. nlcall_may_put() said yes. */
+static __always_inline bool nlcall_put(struct nlcall_results __user *head, u64 __user *at,
+				       u32 done, u64 user_data, s64 ret, u64 how)
 {
-	u64 __user *at = (u64 __user *)(head + 1) + 4ul * index;
-
-	if (!user_write_access_begin(head, (unsigned long)(at + 4) - (unsigned long)head))
-		return false;
+	__uaccess_begin_nospec();
 	unsafe_put_user(user_data, at, fault);
 	unsafe_put_user(ret, at + 1, fault);
 	unsafe_put_user(how, at + 2, fault);
 	unsafe_put_user(0, at + 3, fault);
 	/* Behind the entry: stores of this processor are seen in their order. */
 	barrier();
-	unsafe_put_user(index + 1, &head->done, fault);
+	unsafe_put_user(done, &head->done, fault);
 	user_write_access_end();
 	return true;
 fault:
@@ -500,30 +499,158 @@ fault:
 	return false;
 }
 
+static __always_inline u64 __user *nlcall_place(struct nlcall_results __user *head, u32 index)
+{
+	return (u64 __user *)(head + 1) + 4ul * index;
+}
+
+/* Whether all before @end is memory of the process, mapped or not. */
+static __always_inline bool nlcall_may_put(struct nlcall_results __user *head, u64 __user *end)
+{
+	return access_ok(head, (void __user *)end - (void __user *)head);
+}
+
 bool nlcall_put_result(struct nlcall_results __user *head, u32 index, u64 user_data, s64 ret,
 		       u32 how)
 {
-	return nlcall_put(head, index, user_data, ret, how);
+	u64 __user *at = nlcall_place(head, index);
+
+	return nlcall_may_put(head, at + 4) && nlcall_put(head, at, index + 1, user_data, ret, how);
 }
 
-u32 nlcall_run(const struct nlcall_entry *entry, u32 size, u32 count,
-	       struct nlcall_results __user *head, u32 index, const u32 *open,
-	       struct nlcall_called *last)
+/* The arguments that come from earlier calls: the lowest bit of the kind of each. */
+static __always_inline u32 nlcall_references(u32 kinds)
 {
-	struct pt_regs regs __uninitialized;
+	return (kinds >> 1 | (kinds >> 2 & ~kinds)) & NLCALL_KINDS;
+}
 
-	for (u32 i = 0; i < count; i++) {
-		struct nlcall_called called = nlcall_switch_to(&regs, entry->nr, entry->args);
+/* Reads a field of the output of the call @from. */
+static __always_inline bool nlcall_load(const struct nlcall_entry *from, u64 *arg)
+{
+	u32 output = from->arg_kinds & from->arg_kinds >> 2 & NLCALL_KINDS;
+	const u64 *args = from->args;
+	u64 at, field8;
+	u32 field4;
 
-		if (unlikely(called.state || !READ_ONCE(*open) ||
-			     (called.ret <= -ERESTARTSYS && called.ret >= -ERESTART_RESTARTBLOCK) ||
-			     !nlcall_put(head, index + i, entry->user_data, called.ret, 0))) {
-			*last = called;
-			return i;
-		}
-		entry = (const void *)entry + size;
+	if (!output || check_add_overflow(args[__ffs(output) / 4], *arg >> 32, &at))
+		return false;
+	switch (*arg >> 24 & 0xff) {
+	case 4:
+		if (get_user(field4, (u32 __user *)at))
+			return false;
+		*arg = field4;
+		return true;
+	case 8:
+		if (get_user(field8, (u64 __user *)at))
+			return false;
+		*arg = field8;
+		return true;
 	}
-	return count;
+	return false;
+}
+
+/* The call @index of the message, where it lies before @entry in its attribute. */
+static __always_inline const struct nlcall_entry *nlcall_earlier(const struct nlcall_row *row,
+								 const struct nlcall_entry *entry,
+								 u64 index)
+{
+	/* Calls of earlier attributes come out as later than any. */
+	const u64 at = (index - row->first) * sizeof(*entry);
+
+	return likely(at < (u64)((void *)entry - row->begin)) ? row->begin + at : NULL;
+}
+
+/*
+ * Gives arguments the values that they take from calls of the same attribute.
+ * On failure, those that have theirs are marked as values.
+ */
+static __always_inline bool nlcall_refer(const struct nlcall_row *row, struct nlcall_entry *entry)
+{
+	u32 kinds = entry->arg_kinds, all, left;
+	const struct nlcall_entry *from;
+	u64 *args = entry->args;
+
+	/* Most often it is a descriptor that comes from an earlier call. */
+	if ((kinds & 0xf) == NLCALL_RESULT) {
+		from = nlcall_earlier(row, entry, *args);
+		if (unlikely(!from))
+			return false;
+		*args = from->ret;
+		kinds ^= NLCALL_RESULT;
+		if (!kinds)
+			return true;
+	}
+	all = nlcall_references(kinds);
+	for (left = all; left; left &= left - 1) {
+		unsigned long bit = __ffs(left) & 31;
+		u64 *arg = args + bit / 4;
+
+		if (kinds >> bit & 1) {
+			from = nlcall_earlier(row, entry, *arg);
+			if (unlikely(!from))
+				break;
+			*arg = from->ret;
+		} else {
+			from = nlcall_earlier(row, entry, *arg & 0xffffff);
+			if (unlikely(!from || !nlcall_load(from, arg)))
+				break;
+		}
+	}
+	if (unlikely(left)) {
+		entry->arg_kinds = kinds & ~((all ^ left) * 7);
+		return false;
+	}
+	return true;
+}
+
+/* Whether a call that did not fail transferred less than it was to. */
+static __always_inline bool nlcall_is_short(const struct nlcall_entry *entry, long ret)
+{
+	const u64 *args = entry->args;
+	u8 length = nlcall_lengths[entry->nr];
+
+	return length && args[length] != ret;
+}
+
+/* Whether Rust is to look at what a call returned. */
+static __always_inline bool nlcall_is_odd(const struct nlcall_entry *entry, long ret)
+{
+	const bool breaks = entry->flags == (NLCALL_INLINE | NLCALL_LINK);
+
+	if (unlikely(IS_ERR_VALUE(ret)))
+		return breaks || (ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK);
+	return breaks && nlcall_is_short(entry, ret);
+}
+
+u32 nlcall_run(const struct nlcall_row *row, struct nlcall_results __user *head, u32 done,
+	       const u32 *open, struct nlcall_called *last)
+{
+	struct nlcall_entry *entry = row->begin + row->from;
+	u64 __user *const start = nlcall_place(head, done);
+	u64 __user *const end = start + 4ul * row->count;
+	struct pt_regs regs __uninitialized;
+	u64 __user *at;
+
+	last->state = NLCALL_CALLED_NOT;
+	if (unlikely(!nlcall_may_put(head, end)))
+		return 0;
+	for (at = start; at != end; at += 4, entry++) {
+		struct nlcall_called called;
+
+		if (unlikely((entry->flags | NLCALL_LINKS) != (NLCALL_INLINE | NLCALL_LINKS)) ||
+		    (entry->arg_kinds && unlikely(!nlcall_refer(row, entry))))
+			break;
+		called = nlcall_switch_to(&regs, entry->nr, entry->args);
+		if (unlikely(called.state || !READ_ONCE(*open) ||
+			     nlcall_is_odd(entry, called.ret) ||
+			     !nlcall_put(head, at, ++done, entry->user_data, called.ret, 0))) {
+			entry->arg_kinds &= ~(nlcall_references(entry->arg_kinds) * 7);
+			*last = called;
+			break;
+		}
+		entry->ret = called.ret;
+	}
+	return (at - start) / 4;
 }
 
 /*

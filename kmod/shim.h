@@ -80,6 +80,7 @@ long nlcall_execute_until(u32 nr, const u64 *args, const struct cred *cred, s64 
 #define NLCALL_CALLED_SECCOMP	BIT(1)	/* the thread is under seccomp */
 #define NLCALL_CALLED_RESUME	BIT(2)	/* for nlcall_inline_end() */
 #define NLCALL_CALLED_LATE	BIT(3)	/* the deadline passed */
+#define NLCALL_CALLED_NOT	BIT(4)	/* by nlcall_run() only */
 struct nlcall_called {
 	long ret;
 	unsigned long state;
@@ -107,23 +108,45 @@ struct nlcall_results {
 bool nlcall_put_result(struct nlcall_results __user *head, u32 index, u64 user_data, s64 ret,
 		       u32 how);
 
-/* struct Call of the wire format. */
+/* struct Call of the wire format; the last field is @timeout_ns before the call is over. */
 struct nlcall_entry {
 	u64 user_data;
 	u32 nr;
 	u32 flags;
 	u64 args[6];
+	u32 arg_kinds;
+	u32 reserved;
+	s64 ret;
 } __packed __aligned(4);
+#define NLCALL_LINK		1u
+#define NLCALL_LINKS		3u	/* or HARDLINK */
+#define NLCALL_INLINE		8u
+/* Lowest bits of the kinds of arguments: 4 is LOAD, 5 is OUT_PTR. */
+#define NLCALL_RESULT		3u
+#define NLCALL_KINDS		0x111111
 /*
- * Makes the calls of @count entries of @size bytes, of which nothing but
- * number and arguments counts, and writes their results from @index on.
- * Returns how many. Where that is less than @count, the next one was made too,
- * came back as @last, and is not written: it was interrupted, left something
- * behind, @open became 0, or writing faulted.
+ * Entries of one attribute, which begins with the call @first of the message
+ * at @begin. @count of them are to be executed; those before @from, in bytes,
+ * are over.
  */
-u32 nlcall_run(const struct nlcall_entry *entry, u32 size, u32 count,
-	       struct nlcall_results __user *head, u32 index, const u32 *open,
-	       struct nlcall_called *last);
+struct nlcall_row {
+	void *begin;
+	u64 first;
+	u64 from;
+	u32 count;
+};
+/*
+ * Makes the calls of @row, of which parse.rs said that they are simple, and
+ * writes their results behind the @done that are there. Returns how many. Where those are not
+ * all, @last says what became of the next one. With NLCALL_CALLED_NOT it was
+ * not made: it is more than a link of a chain, or an argument of it is not
+ * found so simply. Otherwise it was made, its result is not written, and it
+ * needs a closer look: it was interrupted, broke its chain or left something
+ * behind, @open became 0, or writing faulted. In every case those of its
+ * arguments that are values by now are marked as such.
+ */
+u32 nlcall_run(const struct nlcall_row *row, struct nlcall_results __user *head, u32 done,
+	       const u32 *open, struct nlcall_called *last);
 
 /* The message that a handler is handling, kept beyond it. */
 void nlcall_message_hold(struct sk_buff *skb);
@@ -178,5 +201,7 @@ void nlcall_worker_late(void *worker, u32 call);
 bool nlcall_has_sessions(void);
 bool nlcall_process_ends(struct pid *tgid);
 void nlcall_message_gone(void *session);
+/* For each number the argument that tells a short transfer, or 0; see ended.rs. */
+extern const u8 nlcall_lengths[];
 
 #endif /* NLCALL_SHIM_H */

@@ -25,11 +25,18 @@ use kernel::{
 };
 
 use crate::{
+    ended,
+    entries::Row,
+    policy,
     session::Session,
-    settings, //
+    settings,
+    wire::{
+        flag,
+        ArgKind,
+        Call,
+        ARG_KIND_BITS, //
+    }, //
 };
-
-use crate::entries::Row;
 
 /// The C declarations, as in `shim.h`, where ownership is described.
 pub mod ffi {
@@ -57,6 +64,15 @@ pub mod ffi {
         pub ret: i64,
         /// Bits of [`called`](super::called).
         pub state: c_ulong,
+    }
+
+    /// `struct nlcall_row`.
+    #[repr(C)]
+    pub(super) struct Row {
+        pub(super) begin: *mut u8,
+        pub(super) first: u64,
+        pub(super) from: u64,
+        pub(super) count: u32,
     }
 
     /// `struct preempt_notifier`, of which C alone knows the inside.
@@ -109,9 +125,7 @@ pub mod ffi {
         pub(super) fn nlcall_call(nr: u32, args: *const u64) -> Called;
         pub(super) fn nlcall_call_until(nr: u32, args: *const u64, deadline: i64) -> Called;
         pub(super) fn nlcall_run(
-            entry: *const u8,
-            size: u32,
-            count: u32,
+            row: *const Row,
             head: *mut c_void,
             index: u32,
             open: *const u32,
@@ -470,6 +484,8 @@ pub mod called {
     pub const SECCOMP: usize = 1 << 1;
     /// The deadline passed.
     pub const LATE: usize = 1 << 3;
+    /// The call was not made.
+    pub(super) const NOT: usize = 1 << 4;
 }
 
 /// Executes one system call as the current thread, which is on its way to user mode: with its own
@@ -487,25 +503,54 @@ pub fn call_until(nr: u32, args: *const u64, deadline: i64) -> Called {
     unsafe { ffi::nlcall_call_until(nr, args, deadline) }
 }
 
-/// Makes the calls of these entries, of which nothing but number and arguments counts, and writes their results into the array at `head`, from `index` on. Says how many;
-/// where that is not all of them, the next one was made too, and its result was not written.
-pub fn run(row: &Row<'_>, head: u64, index: u32, open: &Atomic<u32>) -> (u32, Called) {
+/// Makes the calls of these entries, which are simple, and writes their results into the array at
+/// `head`, from `index` on. Says how many. Where that is not all of them, the next one needs care:
+/// it was not made, or this came back and its result was not written. Those of its arguments that
+/// are values by now are marked as such.
+pub fn run(
+    row: &mut Row<'_>,
+    head: u64,
+    index: u32,
+    open: &Atomic<u32>,
+) -> (u32, Option<Called>) {
     let mut last = Called { ret: 0, state: 0 };
-    // SAFETY: By the type invariant of `Row`; the array is checked and may fault; as for `call()`
-    // otherwise.
+    let row = ffi::Row {
+        begin: row.begin(),
+        first: row.first() as u64,
+        from: row.from() as u64,
+        count: row.count() as u32,
+    };
+    // SAFETY: By the type invariant of `Row` the entries are there, and they are borrowed for
+    // writing. What a reference leads to is looked for before the entry itself, so inside of
+    // them. The numbers are in the table, since the calls are simple. The array is checked and may
+    // fault. As for `call()` otherwise.
     let done = unsafe {
         ffi::nlcall_run(
-            row.as_ptr(),
-            row.size() as u32,
-            row.count() as u32,
+            &raw const row,
             head as *mut _,
             index,
             open.as_ptr(),
             &raw mut last,
         )
     };
-    (done, last)
+    (done, (last.state & called::NOT == 0).then_some(last))
 }
+
+/// What `nlcall_run()` knows about transfers.
+#[no_mangle]
+static nlcall_lengths: [u8; policy::NUMBERS] = ended::LENGTHS;
+
+const _: () = {
+    // What `shim.h` repeats of the wire format.
+    assert!(flag::LINK == 1 && flag::LINK | flag::HARDLINK == 3);
+    assert!(flag::INLINE == 8);
+    assert!(core::mem::offset_of!(Call, flags) == 12);
+    assert!(core::mem::offset_of!(Call, args) == 16);
+    assert!(core::mem::offset_of!(Call, arg_kinds) == 64);
+    assert!(core::mem::offset_of!(Call, timeout_ns) == 72 && size_of::<Call>() == 80);
+    assert!(ArgKind::Result as u32 == 3 && ArgKind::Load as u32 == 4);
+    assert!(ArgKind::OutPtr as u32 == 5 && ARG_KIND_BITS == 4);
+};
 
 /// Where a thread is marked that executes INLINE calls.
 pub struct Mark(ffi::Mark);

@@ -7,6 +7,7 @@ mod results;
 mod senders;
 mod signals;
 mod thread;
+mod ways;
 
 use crate::harness::Test;
 
@@ -16,4 +17,5 @@ pub const TESTS: &[&[Test]] = &[
     signals::TESTS,
     thread::TESTS,
     chains::TESTS,
+    ways::TESTS,
 ];

@@ -21,6 +21,7 @@
 //! | `users.rs` | what each user has in use |
 //! | `sender.rs` | the thread that sent a message: who it is and whether it may |
 //! | `socket.rs` | a netlink socket and the session bound to it |
+//! | `recent.rs` | the sessions of the sockets that sent last |
 //! | `message.rs` | a netlink message being written |
 //! | `classic.rs` | the front end of the early demonstration |
 //! | `shim.rs`, `shim.c`, `shim.h` | what Rust cannot reach |
@@ -56,6 +57,7 @@ pub mod message;
 pub mod owner;
 pub mod parse;
 pub mod policy;
+pub mod recent;
 pub mod registry;
 pub mod reject;
 pub mod room;

@@ -15,6 +15,7 @@ use kernel::{
 
 use crate::{
     message::Message,
+    recent,
     shim, //
 };
 
@@ -67,6 +68,7 @@ pub struct Bindings(*mut bindings::xarray);
 #[repr(C)]
 pub struct Binding {
     session: *mut c_void,
+    sk: *mut bindings::sock,
 }
 
 impl Binding {
@@ -76,6 +78,7 @@ impl Binding {
     ///
     /// Once for each binding, when its socket is released.
     pub unsafe fn take<T: SessionRef>(&self) -> T {
+        recent::forget(self.sk);
         // SAFETY: The reference that `Bindings::bind()` gave away; by the caller's promise it is
         // taken back once.
         unsafe { T::from_raw(self.session) }
@@ -110,12 +113,16 @@ impl Bindings {
         // SAFETY: By the caller's promise the sender holds its socket, so the entry stays.
         unsafe {
             let sk = control(skb).sk;
+            let recent = recent::session_of(sk);
+            if !recent.is_null() {
+                return recent;
+            }
             let binding = bindings::xa_load(self.0, sk as usize).cast::<Binding>();
             if binding.is_null() {
-                core::ptr::null_mut()
-            } else {
-                (*binding).session
+                return core::ptr::null_mut();
             }
+            recent::note(sk, (*binding).session);
+            (*binding).session
         }
     }
 
@@ -131,6 +138,8 @@ impl Bindings {
     ) -> core::result::Result<(), Unbound<T>> {
         let unused = Binding {
             session: core::ptr::null_mut(),
+            // SAFETY: By the caller's promise.
+            sk: unsafe { control(skb) }.sk,
         };
         let Ok(mut binding) = KBox::new(unused, GFP_KERNEL_ACCOUNT) else {
             return Err(Unbound::NoMemory(session));

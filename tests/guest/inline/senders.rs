@@ -39,6 +39,7 @@ pub const TESTS: &[Test] = tests![
     a_thread_with_its_own_files_may_submit_inline_calls,
     several_messages_of_one_system_call_are_served_in_order,
     inline_calls_may_come_through_a_ring,
+    each_socket_keeps_its_own_session,
 ];
 
 /// A SUBMIT of these calls for this array, without an acknowledgement.
@@ -297,4 +298,28 @@ fn inline_calls_may_come_through_a_ring() {
     };
     assert!(answer.is_rejection(libc::EPERM, "worker"), "{answer:?}");
     assert_eq!(again.results(), []);
+}
+
+/// More sockets than the kernel remembers at a time, some of them closed and opened again, so that
+/// their memory is used anew.
+fn each_socket_keeps_its_own_session() {
+    const SOCKETS: usize = 150;
+    let open = || (Session::open().expect("a session"), 0_u64);
+    let mut sessions: Vec<_> = (0..SOCKETS).map(|_| open()).collect();
+    let pid = i64::from(std::process::id());
+    for round in 0..6 {
+        for (at, (session, sent)) in sessions.iter_mut().enumerate() {
+            // Not all of them equally often.
+            for calls in 1..=1 + at % 3 {
+                let values = session::inline_values(session, vec![calls::getpid(); calls]);
+                assert_eq!(values, vec![pid; calls]);
+                *sent += calls as u64;
+            }
+            let info = session::info(session);
+            assert_eq!((info.accepted, info.delivered), (*sent, *sent), "{at}");
+        }
+        for at in (round..SOCKETS).step_by(7) {
+            sessions[at] = open();
+        }
+    }
 }

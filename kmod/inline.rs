@@ -32,7 +32,8 @@ use crate::{
     },
     parse::{
         references,
-        Load, //
+        Load,
+        Shape, //
     },
     reject::errno,
     sender,
@@ -127,8 +128,8 @@ pub struct Batch {
     walk: Walk,
     /// Completions that the flusher is to send.
     due: u32,
-    /// There is nothing to the calls but number, arguments and chains.
-    simple: bool,
+    /// What there is to the calls.
+    shape: Shape,
     /// Address of the results array, 0 for none.
     results: u64,
     /// What the sender's credentials were.
@@ -266,7 +267,7 @@ impl Batch {
     pub(crate) fn new(
         message: Received,
         size: NonZeroUsize,
-        simple: bool,
+        shape: Shape,
         results: u64,
         credentials: Credentials,
     ) -> Self {
@@ -274,7 +275,7 @@ impl Batch {
             message,
             walk: Walk::new(size),
             due: 0,
-            simple,
+            shape,
             results,
             credentials,
         }
@@ -294,13 +295,14 @@ impl Batch {
         let mut walk = self.walk;
         loop {
             let mut made = None;
-            if self.simple && results.left > 0 && run.sequence.goes_on() {
+            if self.shape != Shape::Any && results.left > 0 && run.sequence.goes_on() {
                 let Some(mut row) = walk.row(attrs, results.left as usize) else {
                     break;
                 };
                 let count = row.count();
-                let open = run.session.open();
-                let (done, last) = shim::run(&mut row, results.head, results.index, open);
+                let is_plain = self.shape == Shape::Plain;
+                let place = (results.head, results.index);
+                let (done, last) = shim::run(&mut row, is_plain, place, run.session.open());
                 results.wrote(done);
                 tally.written += done;
                 tally.executed += done;

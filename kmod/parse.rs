@@ -301,6 +301,18 @@ fn twice(attr: &Attr<'_>) -> Rejection {
     reject!(EINVAL, at attr.at, "{}: given twice", attribute(attr.kind))
 }
 
+/// What there is to the calls of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Every call is INLINE, and a number and arguments: it executes everywhere, whatever these
+    /// are.
+    Plain,
+    /// Each is that, INLINE or for a worker, and may have a place in a chain.
+    Simple,
+    /// Anything.
+    Any,
+}
+
 /// A SUBMIT message whose every call may be accepted.
 ///
 /// # Invariants
@@ -315,7 +327,7 @@ pub struct Submit<'a> {
     inline: usize,
     refers: bool,
     results_ptr: Option<u64>,
-    is_simple: bool,
+    shape: Shape,
 }
 
 impl<'a> Submit<'a> {
@@ -359,7 +371,7 @@ impl<'a> Submit<'a> {
                 check.all_of(&attr, call_size)?;
             }
         }
-        let (refers, is_simple) = (check.refers, check.is_simple);
+        let (refers, shape) = (check.refers, check.shape);
         let (count, inline) = check.end()?;
         if let Some((_, at)) = results.filter(|_| inline < count) {
             return Err(reject!(
@@ -375,7 +387,7 @@ impl<'a> Submit<'a> {
             inline,
             refers,
             results_ptr: results.map(|(address, _)| address),
-            is_simple,
+            shape,
         })
     }
 
@@ -394,10 +406,9 @@ impl<'a> Submit<'a> {
         self.count - self.inline
     }
 
-    /// Whether there is nothing to the calls but number, arguments and chains: each executes
-    /// everywhere, whatever its arguments, and none has a time limit.
-    pub fn is_simple(&self) -> bool {
-        self.is_simple
+    /// What there is to the calls.
+    pub fn shape(&self) -> Shape {
+        self.shape
     }
 
     /// Bytes of an entry.
@@ -474,8 +485,8 @@ struct Check {
     /// Which of the last [`REACH`] calls of the chain have an output, a bit each. Written where a
     /// later entry cannot see the entry itself: [`Check::note_outputs`]. No other is looked at.
     outputs: [u64; REACH / 64],
-    /// No entry needed a closer look.
-    is_simple: bool,
+    /// What there was to the entries.
+    shape: Shape,
 }
 
 impl Check {
@@ -489,7 +500,7 @@ impl Check {
             chain: 0,
             at: 0,
             outputs: [0; REACH / 64],
-            is_simple: true,
+            shape: Shape::Plain,
         }
     }
 
@@ -531,7 +542,7 @@ impl Check {
         const OTHERS: u32 = !(flag::INLINE | LINKS | flag::SKIP_SUCCESS);
         // What changes with each entry is kept out of `self`, that is in registers.
         let start = self.count;
-        let (mut index, mut inline) = (start, 0_u32);
+        let (mut index, mut inline, mut beyond) = (start, 0_u32, 0_u32);
         let (mut chain, mut before) = (self.chain, self.before);
         for entry in payload.chunks_exact(CALL) {
             let Some(entry) = entry.first_chunk() else {
@@ -556,9 +567,14 @@ impl Check {
                     self.note_references(kinds);
                 }
             }
+            // Everything but the one flag, which is set.
+            beyond |= flags ^ flag::INLINE | kinds;
             inline = inline.wrapping_add(flags & flag::INLINE);
             before = flags;
             index = index.wrapping_add(1);
+        }
+        if beyond != 0 && self.shape == Shape::Plain {
+            self.shape = Shape::Simple;
         }
         self.inline += (inline / flag::INLINE) as usize;
         self.count = index;
@@ -677,7 +693,7 @@ impl Check {
     /// to, the verdict on it.
     #[inline(never)]
     fn look_closer(&mut self, entry: &[u8]) -> Result<(), Rejection> {
-        self.is_simple = false;
+        self.shape = Shape::Any;
         let (at, index) = (self.at, self.count);
         let (call, beyond) = Call::read_from_prefix(entry)
             .map_err(|_| reject!(EINVAL, at at, "call {index}: shorter than {CALL} bytes"))?;
@@ -1129,6 +1145,39 @@ mod tests {
             assert_eq!(errno, errno::EINVAL);
             assert!(text.starts_with("call 2: its chain"), "{text}");
         }
+    }
+
+    #[test]
+    fn the_shape_of_a_message_is_that_of_its_oddest_call() {
+        let shape = |size, calls: &[Call]| Submit::parse(&message(size, calls)).unwrap().shape();
+        let (inline, link) = (flag::INLINE, flag::LINK | flag::INLINE);
+        let plain = flagged(inline);
+        assert_eq!(shape(CALL, &[plain; 3]), Shape::Plain);
+        for odd in [
+            &[flagged(0)][..],
+            &[flagged(link), plain],
+            &[flagged(inline | flag::SKIP_SUCCESS)],
+            &[flagged(link), with_arg(0, ArgKind::Result, 1, inline)],
+            &[with_arg(0, ArgKind::OutPtr, 1, inline)],
+        ] {
+            let calls = [&[plain], odd, &[plain]].concat();
+            assert_eq!(shape(CALL, &calls), Shape::Simple, "{odd:?}");
+        }
+        let (execve, timeout_ns) = (59, 1);
+        for odd in [
+            Call {
+                timeout_ns,
+                ..plain
+            },
+            Call {
+                nr: execve,
+                ..plain
+            },
+            flagged(flag::DRAIN),
+        ] {
+            assert_eq!(shape(CALL, &[plain, odd, plain]), Shape::Any, "{odd:?}");
+        }
+        assert_eq!(shape(CALL + 8, &[plain]), Shape::Any);
     }
 
     #[test]

@@ -613,17 +613,18 @@ static __always_inline bool nlcall_is_short(const struct nlcall_entry *entry, lo
 }
 
 /* Whether Rust is to look at what a call returned. */
-static __always_inline bool nlcall_is_odd(const struct nlcall_entry *entry, long ret)
+static __always_inline bool nlcall_is_odd(const struct nlcall_entry *entry, bool plain, long ret)
 {
-	const bool breaks = entry->flags == (NLCALL_INLINE | NLCALL_LINK);
+	const bool breaks = !plain && entry->flags == (NLCALL_INLINE | NLCALL_LINK);
 
 	if (unlikely(IS_ERR_VALUE(ret)))
 		return breaks || (ret <= -ERESTARTSYS && ret >= -ERESTART_RESTARTBLOCK);
 	return breaks && nlcall_is_short(entry, ret);
 }
 
-u32 nlcall_run(const struct nlcall_row *row, struct nlcall_results __user *head, u32 done,
-	       const u32 *open, struct nlcall_called *last)
+static __always_inline u32 nlcall_loop(const struct nlcall_row *row, bool plain,
+				       struct nlcall_results __user *head, u32 done,
+				       const u32 *open, struct nlcall_called *last)
 {
 	struct nlcall_entry *entry = row->begin + row->from;
 	u64 __user *const start = nlcall_place(head, done);
@@ -637,20 +638,31 @@ u32 nlcall_run(const struct nlcall_row *row, struct nlcall_results __user *head,
 	for (at = start; at != end; at += 4, entry++) {
 		struct nlcall_called called;
 
-		if (unlikely((entry->flags | NLCALL_LINKS) != (NLCALL_INLINE | NLCALL_LINKS)) ||
-		    (entry->arg_kinds && unlikely(!nlcall_refer(row, entry))))
+		if (!plain &&
+		    (unlikely((entry->flags | NLCALL_LINKS) != (NLCALL_INLINE | NLCALL_LINKS)) ||
+		     (entry->arg_kinds && unlikely(!nlcall_refer(row, entry)))))
 			break;
 		called = nlcall_switch_to(&regs, entry->nr, entry->args);
 		if (unlikely(called.state || !READ_ONCE(*open) ||
-			     nlcall_is_odd(entry, called.ret) ||
+			     nlcall_is_odd(entry, plain, called.ret) ||
 			     !nlcall_put(head, at, ++done, entry->user_data, called.ret, 0))) {
 			entry->arg_kinds &= ~(nlcall_references(entry->arg_kinds) * 7);
 			*last = called;
 			break;
 		}
-		entry->ret = called.ret;
+		/* For later calls of the chain. */
+		if (!plain)
+			entry->ret = called.ret;
 	}
 	return (at - start) / 4;
+}
+
+u32 nlcall_run(const struct nlcall_row *row, struct nlcall_results __user *head, u32 done,
+	       const u32 *open, struct nlcall_called *last)
+{
+	if (row->plain)
+		return nlcall_loop(row, true, head, done, open, last);
+	return nlcall_loop(row, false, head, done, open, last);
 }
 
 /*

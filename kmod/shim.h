@@ -127,13 +127,14 @@ struct nlcall_entry {
 /*
  * Entries of one attribute, which begins with the call @first of the message
  * at @begin. @count of them are to be executed; those before @from, in bytes,
- * are over.
+ * are over. @plain: nothing but their numbers and arguments counts.
  */
 struct nlcall_row {
 	void *begin;
 	u64 first;
 	u64 from;
 	u32 count;
+	bool plain;
 };
 /*
  * Makes the calls of @row, of which parse.rs said that they are simple, and

@@ -73,6 +73,7 @@ pub mod ffi {
         pub(super) first: u64,
         pub(super) from: u64,
         pub(super) count: u32,
+        pub(super) is_plain: bool,
     }
 
     /// `struct preempt_notifier`, of which C alone knows the inside.
@@ -503,14 +504,14 @@ pub fn call_until(nr: u32, args: *const u64, deadline: i64) -> Called {
     unsafe { ffi::nlcall_call_until(nr, args, deadline) }
 }
 
-/// Makes the calls of these entries, which are simple, and writes their results into the array at
-/// `head`, from `index` on. Says how many. Where that is not all of them, the next one needs care:
-/// it was not made, or this came back and its result was not written. Those of its arguments that
-/// are values by now are marked as such.
+/// Makes the calls of these entries, which are simple or even plain, and writes their results into
+/// the array at `head`, from `index` on. Says how many. Where that is not all of them, the next one
+/// needs care: it was not made, or this came back and its result was not written. Those of its
+/// arguments that are values by now are marked as such.
 pub fn run(
     row: &mut Row<'_>,
-    head: u64,
-    index: u32,
+    is_plain: bool,
+    (head, index): (u64, u32),
     open: &Atomic<u32>,
 ) -> (u32, Option<Called>) {
     let mut last = Called { ret: 0, state: 0 };
@@ -519,6 +520,7 @@ pub fn run(
         first: row.first() as u64,
         from: row.from() as u64,
         count: row.count() as u32,
+        is_plain,
     };
     // SAFETY: By the type invariant of `Row` the entries are there, and they are borrowed for
     // writing. What a reference leads to is looked for before the entry itself, so inside of

@@ -184,7 +184,7 @@ impl Session {
         Ok(Batch::new(
             received,
             submit.call_size(),
-            submit.is_simple(),
+            submit.shape(),
             submit.results_ptr().unwrap_or(0),
             sender::credentials(),
         ))

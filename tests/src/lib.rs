@@ -9,6 +9,7 @@ pub mod calls;
 pub mod config;
 pub mod event;
 pub mod files;
+pub mod group;
 pub mod memory;
 pub mod message;
 pub mod module;

@@ -2,14 +2,16 @@
 
 //! What calls hold is given back, whatever became of them.
 
-use std::{fs, path::Path};
+use std::fs;
 
 use nix::{
     sched::{unshare, CloneFlags},
     unistd::{setresuid, Uid},
 };
 use nlcall_tests::{
-    calls, patience,
+    calls,
+    group::Group,
+    patience,
     pipe::Pipe,
     process::{exit_now, Child},
     session,
@@ -140,49 +142,13 @@ fn credentials_of_ended_calls_are_given_back() {
     }
 }
 
-/// A memory control group.
-struct Group(&'static Path);
-
-impl Group {
-    fn new() -> Self {
-        let control = fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
-        if let Err(error) = control {
-            skip(&format!("this guest has no memory control groups: {error}"));
-        }
-        let path = Path::new("/sys/fs/cgroup/nlcall-test");
-        fs::create_dir(path).expect("a control group");
-        Self(path)
-    }
-
-    /// Puts this process in.
-    fn enter(&self) {
-        fs::write(self.0.join("cgroup.procs"), "0").expect("entering a control group");
-    }
-
-    /// Kernel memory that is charged to it, in bytes.
-    fn kernel_memory(&self) -> usize {
-        let stat = fs::read_to_string(self.0.join("memory.stat")).expect("memory.stat");
-        let line = stat.lines().find_map(|line| line.strip_prefix("kernel "));
-        line.expect("kernel memory is counted")
-            .parse()
-            .expect("a number")
-    }
-}
-
-impl Drop for Group {
-    fn drop(&mut self) {
-        patience::until("the control group is empty", || {
-            fs::remove_dir(self.0).is_ok()
-        });
-    }
-}
-
 fn memory_of_calls_is_charged_and_given_back() {
     const CALLS: usize = 50_000;
     /// A call takes up more than its arguments.
     const LEAST: usize = CALLS * 64;
 
-    let group = Group::new();
+    let group = Group::new()
+        .unwrap_or_else(|error| skip(&format!("this guest has no memory control groups: {error}")));
     let mut child = Child::fork(|_| {
         group.enter();
         let before = group.kernel_memory();

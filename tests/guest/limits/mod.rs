@@ -4,6 +4,7 @@
 
 mod counters;
 mod room;
+mod scale;
 mod settings;
 mod users;
 mod workers;
@@ -14,6 +15,7 @@ use crate::harness::Test;
 pub const TESTS: &[&[Test]] = &[
     counters::TESTS,
     room::TESTS,
+    scale::TESTS,
     settings::TESTS,
     users::TESTS,
     workers::TESTS,

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! A control group that counts memory.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use crate::patience;
+
+/// A control group for memory and processes. It goes when this is dropped, once nobody is in it.
+#[derive(Debug)]
+pub struct Group(PathBuf);
+
+impl Group {
+    /// A new one; an error says that this guest has none.
+    pub fn new() -> io::Result<Self> {
+        fs::write("/sys/fs/cgroup/cgroup.subtree_control", "+memory +pids")?;
+        let path = Path::new("/sys/fs/cgroup/nlcall-test");
+        fs::create_dir(path)?;
+        Ok(Self(path.to_owned()))
+    }
+
+    /// Puts this process in.
+    pub fn enter(&self) {
+        fs::write(self.0.join("cgroup.procs"), "0").expect("entering a control group");
+    }
+
+    /// Kernel memory that is charged to it, in bytes.
+    pub fn kernel_memory(&self) -> usize {
+        let stat = fs::read_to_string(self.0.join("memory.stat")).expect("memory.stat");
+        let line = stat.lines().find_map(|line| line.strip_prefix("kernel "));
+        line.expect("kernel memory is counted")
+            .parse()
+            .expect("a number")
+    }
+
+    /// Lets it have at most so many processes and threads.
+    pub fn limit_threads(&self, most: usize) {
+        fs::write(self.0.join("pids.max"), most.to_string()).expect("pids.max");
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        patience::until("the control group is empty", || {
+            fs::remove_dir(&self.0).is_ok()
+        });
+    }
+}

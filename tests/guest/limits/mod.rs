@@ -3,6 +3,7 @@
 //! What is limited, how limits are set, and what the counters say.
 
 mod counters;
+mod receiver;
 mod room;
 mod scale;
 mod settings;
@@ -14,6 +15,7 @@ use crate::harness::Test;
 
 pub const TESTS: &[&[Test]] = &[
     counters::TESTS,
+    receiver::TESTS,
     room::TESTS,
     scale::TESTS,
     settings::TESTS,

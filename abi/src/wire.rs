@@ -369,7 +369,7 @@ pub struct ResultsHeader {
     pub done: u32,
     /// Entries that fit. Results for which there is no place are sent.
     pub capacity: u32,
-    /// Zero.
+    /// Zero. Otherwise nothing is written, and all results are sent.
     pub reserved: u64,
 }
 

@@ -10,7 +10,7 @@ use std::{
 
 use nix::unistd::Pid;
 use nlcall::raw::{Batch, Call, CallFlags, Completion, Results, Session};
-use nlcall_abi::{CallResult, Outcome};
+use nlcall_abi::{CallResult, Outcome, ResultsHeader};
 use nlcall_tests::{
     calls::{self, call, inline, plainly, Arg},
     memory::{Memory, PAGE},
@@ -20,6 +20,7 @@ use nlcall_tests::{
     socket::RawSocket,
     threads,
 };
+use zerocopy::IntoBytes;
 
 use crate::harness::{tests, Test};
 
@@ -33,6 +34,7 @@ pub const TESTS: &[Test] = tests![
     results_that_cannot_be_written_arrive_as_completions,
     results_that_can_no_longer_be_written_arrive_as_completions,
     an_array_that_is_too_small_loses_nothing,
+    a_header_that_makes_no_sense_is_left_alone,
 ];
 
 /// Calls on this file, and the memory that each of them writes to.
@@ -366,4 +368,51 @@ fn an_array_that_is_too_small_loses_nothing() {
         .as_abi()
         .iter()
         .all(|it| it.flags == CallFlags::INLINE.bits()));
+}
+
+/// What its fields say decides where results go, and nothing is written beyond that.
+fn a_header_that_makes_no_sense_is_left_alone() {
+    const CAPACITY: u32 = 4;
+    const ALL: u32 = u32::MAX;
+
+    let mut socket = RawSocket::open();
+    let memory = Memory::zeroed(ResultsArray::len(CAPACITY as usize));
+    for (done, capacity, reserved, written) in [
+        // A field of a later version.
+        (0, CAPACITY, 1, 0),
+        (0, CAPACITY, 1 << 63, 0),
+        // It is full, or fuller.
+        (CAPACITY, CAPACITY, 0, 0),
+        (CAPACITY + 1, CAPACITY, 0, 0),
+        (ALL, CAPACITY, 0, 0),
+        (ALL, ALL, 0, 0),
+        // The next entry is where no memory is.
+        (ALL - 1, ALL, 0, 0),
+        // What is there stays, and two have a place behind it.
+        (2, CAPACITY, 0, 2),
+    ] {
+        memory.put(&vec![0xee; memory.len()]);
+        let header = ResultsHeader {
+            done,
+            capacity,
+            reserved,
+        };
+        memory.put(header.as_bytes());
+        let before = memory.get();
+        let answer = socket.submit_into(getpids(3), memory.address());
+        assert_eq!(answer.errno, 0, "{header:?}: {answer:?}");
+        assert_are(&socket.completions(3 - written), written as u64);
+        socket.assert_no_more_completions();
+        let now: ResultsHeader = memory.get_as();
+        let expected = ResultsHeader {
+            done: done + written as u32,
+            ..header
+        };
+        assert_eq!(now, expected);
+        if written > 0 {
+            assert_are(&ResultsArray::at(memory).results()[2..], 0);
+        }
+        let entries = size_of::<ResultsHeader>()..ResultsArray::len(CAPACITY as usize - written);
+        assert_eq!(memory.get()[entries.clone()], before[entries], "{header:?}");
+    }
 }

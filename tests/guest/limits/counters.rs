@@ -5,9 +5,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use nlcall::raw::{Arg, Batch, Call, CallFlags, Chain, Outcome, Results, Session};
-use nlcall_abi::{cancel, flag, session as attr, Command, Latency};
+use nlcall_abi::{cancel, config, flag, session as attr, Command, Latency};
 use nlcall_tests::{
     calls::{self, call},
+    config::Changed,
     event::Attributes,
     memory::Memory,
     message::Message,
@@ -24,7 +25,7 @@ pub const TESTS: &[Test] = tests![
     calls_are_counted_by_how_they_ended,
     inline_calls_are_counted_and_not_timed,
     inline_calls_are_counted_by_how_they_ended,
-    a_session_of_inline_calls_has_no_worker,
+    what_a_rejected_message_accepted_is_taken_back,
     workers_without_a_call_are_counted,
     calls_of_workers_are_timed_by_number,
     many_numbers_share_the_last_place,
@@ -191,18 +192,43 @@ fn inline_calls_are_counted_by_how_they_ended() {
     session::close(session);
 }
 
-fn a_session_of_inline_calls_has_no_worker() {
+/// The calls for workers are accepted before those that are INLINE are found to be too many.
+fn what_a_rejected_message_accepted_is_taken_back() {
     let mut socket = RawSocket::open();
+    let worker = nlcall_abi::Call::from(calls::getpid());
+    let chained = with_flags(calls::getpid(), flag::LINK);
     let inline = with_flags(calls::getpid(), flag::INLINE);
-    for size in [1, 7, 300] {
-        accept(&mut socket, &vec![inline; size]);
-        assert_eq!(socket.completions(size).len(), size);
+    let mut batch = vec![chained; 200];
+    batch.extend([worker, inline]);
+    let limit = Changed::numbers([(config::MAX_INLINE_BYTES, 0)]);
+    for _ in 0..3 {
+        let message = Message::submit(socket.family(), &batch);
+        let answer = socket.request(message);
+        assert!(
+            answer.is_rejection(libc::EBUSY, "max_inline_bytes 0"),
+            "{answer:?}"
+        );
     }
-    let counters = counters(&mut socket);
-    assert_eq!(counters.u32(attr::WORKERS), Some(0));
-    let threads = nlcall_tests::threads::of_this_process();
-    assert_eq!(threads.len(), 1, "{threads:?}");
-    assert_eq!(counters.values(attr::LATENCY).len(), 0);
+    let rejected = counters(&mut socket);
+    assert_eq!(rejected.u64(attr::ACCEPTED), Some(0));
+    assert_eq!(rejected.u64(attr::REJECTED), Some(3 * 202));
+    assert_eq!(rejected.u64(attr::CANCELED), Some(0));
+    assert_eq!(rejected.u32(attr::IN_FLIGHT), Some(0));
+    assert_eq!(rejected.u32(attr::WORKERS), Some(0));
+    assert_eq!(rejected.u32(attr::LAST_SEQ), Some(0));
+    socket.assert_no_more_completions();
+
+    drop(limit);
+    accept(&mut socket, &batch);
+    assert_eq!(socket.completions(202).len(), 202);
+    let accepted = counters(&mut socket);
+    assert_eq!(accepted.u64(attr::ACCEPTED), Some(202));
+    assert_eq!(accepted.u64(attr::DELIVERED), Some(202));
+    assert_eq!(accepted.u64(attr::INLINE), Some(1));
+    assert_eq!(
+        latencies(&mut socket)[&(libc::SYS_getpid as u32)].count,
+        201
+    );
 }
 
 fn workers_without_a_call_are_counted() {

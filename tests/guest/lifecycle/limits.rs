@@ -9,6 +9,7 @@ use nix::{
 use nlcall::raw::{Outcome, Session};
 use nlcall_tests::{
     calls::{self, call, Arg},
+    group::Group,
     memory::Memory,
     patience,
     pipe::Pipe,
@@ -17,11 +18,12 @@ use nlcall_tests::{
     socket::RawSocket,
 };
 
-use crate::harness::{tests, Test};
+use crate::harness::{skip, tests, Test};
 
 pub const TESTS: &[Test] = tests![
     calls_without_a_worker_are_not_started,
     calls_wait_for_the_workers_that_exist,
+    calls_wait_for_a_higher_limit_of_the_control_group,
     calls_wait_for_workers_at_the_cap,
     a_call_has_its_own_errors,
     the_limit_of_calls_in_flight_is_named,
@@ -75,6 +77,47 @@ fn calls_wait_for_the_workers_that_exist() {
         assert!(completions.values().all(|it| it.ran()), "{completions:?}");
         session::close(session);
     });
+}
+
+/// Nobody tells the module of the higher limit, nor submits: it tries again now and then.
+fn calls_wait_for_a_higher_limit_of_the_control_group() {
+    let group = Group::new()
+        .unwrap_or_else(|error| skip(&format!("this guest has no control groups: {error}")));
+    // The process and two workers.
+    group.limit_threads(3);
+    Child::fork(|_| {
+        group.enter();
+        let session = Session::open().expect("a session");
+        let pipe = Pipe::new();
+        session::submit(
+            &session,
+            0,
+            [
+                pipe.read_call(),
+                pipe.read_call(),
+                calls::getpid(),
+                calls::getpid(),
+            ],
+        );
+        session::info_until(&session, "the reads block, and the others wait", |info| {
+            (info.blocked, info.queued) == (2, 2)
+        });
+        assert_eq!(session.try_wait().expect("receiving works"), None);
+        let info = session::info(&session);
+        assert_eq!((info.workers, info.saturated), (2, false), "{info:?}");
+
+        group.limit_threads(4);
+        let completions = session::collect(&session, 2);
+        assert!(completions.keys().eq(&[2, 3]), "{completions:?}");
+        assert!(completions.values().all(|it| it.ran()), "{completions:?}");
+        session::info_until(&session, "one worker more rests", |info| {
+            (info.workers, info.blocked, info.idle) == (3, 2, 1)
+        });
+        pipe.fill(b"xy");
+        session::collect(&session, 2);
+        session::close(session);
+    })
+    .succeed();
 }
 
 fn calls_wait_for_workers_at_the_cap() {

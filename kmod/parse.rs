@@ -371,8 +371,11 @@ impl<'a> Submit<'a> {
                 check.all_of(&attr, call_size)?;
             }
         }
-        let (refers, shape) = (check.refers, check.shape);
+        let (refers, mut shape) = (check.refers, check.shape);
         let (count, inline) = check.end()?;
+        if inline < count && shape == Shape::Plain {
+            shape = Shape::Simple;
+        }
         if let Some((_, at)) = results.filter(|_| inline < count) {
             return Err(reject!(
                 EINVAL,
@@ -524,6 +527,7 @@ impl Check {
         let mut rest = attr.payload;
         loop {
             if call_size.get() == CALL {
+                rest = self.plain_ones(rest);
                 rest = self.regular_ones(rest);
             }
             let Some((entry, others)) = rest.split_at_checked(call_size.get()) else {
@@ -534,15 +538,46 @@ impl Check {
         }
     }
 
+    /// Checks entries of today's size as long as there is nothing to them but number and
+    /// arguments. What is left begins with the first that is more than that.
+    #[inline(always)]
+    fn plain_ones<'p>(&mut self, payload: &'p [u8]) -> &'p [u8] {
+        let (mut inline, mut rest) = (0_u32, payload);
+        if self.before & LINKS != 0 {
+            return rest;
+        }
+        while let Some((entry, others)) = rest.split_first_chunk::<CALL>() {
+            let flags = half(entry, FLAGS);
+            let rare = u64::from(flags & !flag::INLINE | half(entry, KINDS))
+                | u64::from(half(entry, RESERVED))
+                | word(entry, TIMEOUT);
+            if rare != 0 || !policy::is_plain(half(entry, NR)) {
+                break;
+            }
+            // No other flag is set.
+            inline = inline.wrapping_add(flags);
+            rest = others;
+        }
+        self.inline += (inline / flag::INLINE) as usize;
+        self.count += (payload.len() - rest.len()) / CALL;
+        rest
+    }
+
     /// Checks entries of today's size as long as there is nothing to them but number, arguments,
     /// and a place in a chain that is in good order. What is left begins with the first that needs
     /// a closer look.
     #[inline(always)]
     fn regular_ones<'p>(&mut self, payload: &'p [u8]) -> &'p [u8] {
         const OTHERS: u32 = !(flag::INLINE | LINKS | flag::SKIP_SUCCESS);
+        if payload.is_empty() {
+            return payload;
+        }
+        if self.shape == Shape::Plain {
+            self.shape = Shape::Simple;
+        }
         // What changes with each entry is kept out of `self`, that is in registers.
         let start = self.count;
-        let (mut index, mut inline, mut beyond) = (start, 0_u32, 0_u32);
+        let (mut index, mut inline) = (start, 0_u32);
         let (mut chain, mut before) = (self.chain, self.before);
         for entry in payload.chunks_exact(CALL) {
             let Some(entry) = entry.first_chunk() else {
@@ -567,14 +602,9 @@ impl Check {
                     self.note_references(kinds);
                 }
             }
-            // Everything but the one flag, which is set.
-            beyond |= flags ^ flag::INLINE | kinds;
             inline = inline.wrapping_add(flags & flag::INLINE);
             before = flags;
             index = index.wrapping_add(1);
-        }
-        if beyond != 0 && self.shape == Shape::Plain {
-            self.shape = Shape::Simple;
         }
         self.inline += (inline / flag::INLINE) as usize;
         self.count = index;

@@ -8,17 +8,29 @@
 //!
 //! ```text
 //! accept -> Accepted -> queue -> Queued -> start -> Running -> finish -> Done -> send, sent -> (free)
-//!    |                             ^         ^  |                         ^           |
-//!    +----> Chained -- its turn ---+  resume |  | interrupt               |         (Kept)
-//!              |                           Interrupted                    |
-//!              +-- the chain broke --> Doomed -> end_broken ------------------+
+//!    |                           ^ ^   |     ^  |                      ^           |
+//!    |                 give_back | |  take   |  | interrupt            |         (Kept)
+//!    |                           | |   v     |  v resume               |
+//!    |                           Taken ---------- finish_taken --------+
+//!    |                             | |   Interrupted                   |
+//!    +----> Chained -- its turn ---+                                   |
+//!              |                                                       |
+//!              +-- the chain broke --> Doomed -> end_broken -----------+
 //! ```
 //!
 //! A chain is in the queue with its first call, its head. The calls behind wait in the state
 //! *Chained*, each linked to the one before; when a call ends, the rest of its chain takes its
 //! place at the front of the queue, with the next call as its head.
+//!
+//! A worker takes several calls at once where nothing binds them to others or to a time: a
+//! [burst](crate::burst), in which it goes from one to the next without the session's lock.
+
+use core::num::NonZeroUsize;
+
+use zerocopy::FromBytes;
 
 use crate::{
+    burst::Entry,
     chain::{
         self,
         Reference,
@@ -57,6 +69,8 @@ pub enum State {
     Chained,
     /// Waits for a worker.
     Queued,
+    /// The worker of this number took it with others: it waits, runs, or has ended.
+    Taken(u32),
     /// The worker of this number executes it.
     Running(u32),
     /// The worker of this number was interrupted and will issue it again.
@@ -76,7 +90,8 @@ pub enum State {
 pub struct Slot<C> {
     /// The slot behind this one in the list that it is in.
     next: Index,
-    /// The one before, in the queue; the call before, where it is `Chained`.
+    /// The one before, in the queue; the call before, where it is `Chained`; its place in the
+    /// burst, where it is `Taken`.
     prev: Index,
     state: State,
     /// The rest of its chain.
@@ -97,6 +112,10 @@ pub struct Slot<C> {
     sources: Sources,
     /// The argument that is the address of its output; 6 and more: none.
     output: u8,
+    /// A worker can execute it without a look at the table before or after, with the context
+    /// that most calls have.
+    plain: bool,
+    /// None while the call waits: that of most, see [`Contexts`].
     context: Option<C>,
     timeout_ns: u64,
     args: [u64; 6],
@@ -121,6 +140,7 @@ impl<C> Slot<C> {
             holds: 0,
             sources: Sources::default(),
             output: 6,
+            plain: false,
             context: None,
             timeout_ns: 0,
             args: [0; 6],
@@ -163,6 +183,7 @@ impl<C> Slot<C> {
         }
     }
 
+    #[inline]
     fn has(&self, flag: u32) -> bool {
         u32::from(self.flags) & flag != 0
     }
@@ -171,6 +192,23 @@ impl<C> Slot<C> {
     fn first_arg(&self) -> Option<u64> {
         let known = self.sources.iter().all(|(arg, _)| arg != 0);
         known.then_some(self.args[0])
+    }
+}
+
+impl<C> Slot<C> {
+    /// Takes in a call that is accepted.
+    #[inline]
+    fn fill(&mut self, call: &Call, context: Option<C>, now: u64) {
+        self.state = State::Accepted;
+        self.chain = NIL;
+        self.nr = call.nr;
+        self.user_data = call.user_data;
+        self.accepted_at = now;
+        self.flags = call.flags as u8;
+        self.stop = Stop::No;
+        self.context = context;
+        self.timeout_ns = call.timeout_ns;
+        self.args = call.args;
     }
 }
 
@@ -365,6 +403,62 @@ impl Queue {
     }
 }
 
+/// What the calls that wait took along from their submissions.
+///
+/// Most messages come with the same, so that one reference does for many calls.
+struct Contexts<C> {
+    /// That of the calls whose slot names none.
+    shared: Option<C>,
+    /// How many calls those are.
+    sharers: u32,
+}
+
+impl<C: Clone + PartialEq> Contexts<C> {
+    const fn new() -> Self {
+        Self {
+            shared: None,
+            sharers: 0,
+        }
+    }
+
+    /// What the slots of `count` calls with this context name.
+    #[inline]
+    fn enter(&mut self, context: &C, count: u32) -> Option<C> {
+        match &self.shared {
+            Some(shared) if shared != context => return Some(context.clone()),
+            Some(_) => {}
+            None => self.shared = Some(context.clone()),
+        }
+        self.sharers += count;
+        None
+    }
+
+    /// The context of `count` calls that wait no longer, whose slots named `named`.
+    #[inline]
+    fn leave(&mut self, named: Option<C>, count: u32) -> Option<C> {
+        if named.is_some() {
+            return named;
+        }
+        self.sharers -= count;
+        if self.sharers == 0 {
+            self.shared.take()
+        } else {
+            self.shared.clone()
+        }
+    }
+
+    /// The same, where nobody needs it.
+    #[inline]
+    fn drop(&mut self, named: Option<C>) {
+        if named.is_none() {
+            self.sharers -= 1;
+            if self.sharers == 0 {
+                self.shared = None;
+            }
+        }
+    }
+}
+
 /// A message on its way into the table.
 ///
 /// `places` is room for the slots of its last calls, by their place in the message, for arguments
@@ -484,8 +578,10 @@ pub struct Totals {
 /// # Invariants
 ///
 /// - A slot is in exactly one place: in `free` when `Free`, in the list that its sender's task work
-///   holds when `Accepted`, in `queue` when `Queued`, with its worker when `Running` or
+///   holds when `Accepted`, in `queue` when `Queued`, with its worker when `Taken`, `Running` or
 ///   `Interrupted`, in `doomed` when `Doomed`, in `done` when `Done`, behind `prev` when `Chained`.
+/// - A call has a context as long as it waits: when it is `Accepted`, `Chained`, `Queued` or
+///   `Doomed`. `contexts` counts those whose slot names none.
 /// - `chain` leads from a call that has not ended to the next one of its chain, which is `Chained`.
 /// - `holds` counts the arguments of calls that have not started and not ended which are the
 ///   result of this one. It is 0 for a slot that is `Free`, and not for one that is `Kept`.
@@ -499,7 +595,13 @@ pub struct Calls<C, S> {
     done: List,
     /// How many of those at the front of `done` are being handed to the socket.
     sending: u32,
+    contexts: Contexts<C>,
+    /// Workers that have calls.
     running: u32,
+    /// Those of them that have a burst.
+    bursts: u32,
+    /// Calls that are `Taken`.
+    taken: u32,
     /// What runs is a draining chain: nothing else starts.
     draining: bool,
     kept: u32,
@@ -507,7 +609,7 @@ pub struct Calls<C, S> {
     _context: core::marker::PhantomData<C>,
 }
 
-impl<C, S: Store<C>> Calls<C, S> {
+impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
     /// No calls. All slots of `slots` are unused.
     pub fn new(slots: S) -> Self {
         let mut calls = Self {
@@ -518,7 +620,10 @@ impl<C, S: Store<C>> Calls<C, S> {
             doomed: List::new(),
             done: List::new(),
             sending: 0,
+            contexts: Contexts::new(),
             running: 0,
+            bursts: 0,
+            taken: 0,
             draining: false,
             kept: 0,
             totals: Totals::default(),
@@ -576,13 +681,14 @@ impl<C, S: Store<C>> Calls<C, S> {
         self.used() - self.kept
     }
 
-    /// Calls that wait for a worker; of a chain, one.
+    /// Calls that wait for a worker, or for a turn of the one that took them; of a chain, one.
     pub fn queued(&self) -> u32 {
-        self.queue.list.len
+        self.queue.list.len + self.taken.saturating_sub(self.bursts)
     }
 
     /// Calls that a worker could start now: those of the queue, unless a draining one holds them
     /// up.
+    #[inline]
     pub fn ready(&self) -> u32 {
         let held_up = self.draining
             || self.queue.drains > 0 && self.running > 0 && {
@@ -592,7 +698,7 @@ impl<C, S: Store<C>> Calls<C, S> {
         if held_up {
             0
         } else {
-            self.queued()
+            self.queue.list.len
         }
     }
 
@@ -601,7 +707,7 @@ impl<C, S: Store<C>> Calls<C, S> {
         self.draining
     }
 
-    /// Calls that a worker executes.
+    /// Calls that are being executed: as many as workers have calls.
     pub fn running(&self) -> u32 {
         self.running
     }
@@ -649,28 +755,22 @@ impl<C, S: Store<C>> Calls<C, S> {
         incoming: &mut Incoming<'_>,
         place: usize,
         call: &Call,
-        context: C,
+        context: &C,
         now: u64,
     ) -> bool {
         let index = self.free;
         if index == NIL {
             return false;
         }
+        let named = self.contexts.enter(context, 1);
         let slot = self.slots.slot_mut(index);
         self.free = slot.next;
         self.unused -= 1;
         self.totals.accepted += 1;
         slot.next = NIL;
-        slot.state = State::Accepted;
-        slot.chain = NIL;
-        slot.nr = call.nr;
-        slot.user_data = call.user_data;
-        slot.accepted_at = now;
-        slot.flags = call.flags as u8;
-        slot.stop = Stop::No;
-        slot.context = Some(context);
-        slot.timeout_ns = call.timeout_ns;
-        slot.args = call.args;
+        slot.fill(call, named, now);
+        let alone = incoming.tail == NIL && call.arg_kinds == 0 && slot.context.is_none();
+        slot.plain = alone && call.flags == 0 && call.timeout_ns == 0;
         if call.arg_kinds != 0 {
             self.refer(incoming, index, call);
         }
@@ -686,6 +786,57 @@ impl<C, S: Store<C>> Calls<C, S> {
             incoming.places[at] = index;
         }
         true
+    }
+
+    /// Accepts calls, as [`accept`](Calls::accept) would, from entries of a message in which nothing
+    /// but number and arguments counts, each `size` bytes long. Says how many there was room for.
+    #[inline(never)]
+    pub fn accept_plain(
+        &mut self,
+        incoming: &mut Incoming<'_>,
+        entries: &[u8],
+        size: NonZeroUsize,
+        context: &C,
+        now: u64,
+    ) -> u32 {
+        let most = self.unused.min((entries.len() / size) as u32);
+        if most == 0 {
+            return 0;
+        }
+        let named = self.contexts.enter(context, most);
+        // The list of unused slots becomes that of the message: their links stay.
+        let (first, mut next, mut last) = (self.free, self.free, NIL);
+        for entry in entries.chunks_exact(size.get()).take(most as usize) {
+            let slot = self.slots.slot_mut(next);
+            if let Ok((call, _)) = Call::read_from_prefix(entry) {
+                slot.args = call.args;
+                slot.user_data = call.user_data;
+                slot.nr = call.nr;
+            }
+            slot.state = State::Accepted;
+            slot.chain = NIL;
+            slot.accepted_at = now;
+            slot.flags = 0;
+            slot.stop = Stop::No;
+            slot.timeout_ns = 0;
+            slot.plain = named.is_none();
+            if named.is_some() {
+                slot.context = named.clone();
+            }
+            last = next;
+            next = slot.next;
+        }
+        self.free = next;
+        self.unused -= most;
+        self.totals.accepted += u64::from(most);
+        self.slots.slot_mut(last).next = NIL;
+        let heads = List {
+            head: first,
+            tail: last,
+            len: most,
+        };
+        incoming.heads.append(&mut self.slots, heads);
+        most
     }
 
     /// Joins a call to the chain of those before it.
@@ -757,7 +908,8 @@ impl<C, S: Store<C>> Calls<C, S> {
             let Some(index) = self.pop_accepted(accepted) else {
                 return;
             };
-            self.slots.slot_mut(index).context = None;
+            let named = self.slots.slot_mut(index).context.take();
+            self.contexts.drop(named);
             self.release(index);
             self.vacate(index);
             self.totals.accepted -= 1;
@@ -829,8 +981,100 @@ impl<C, S: Store<C>> Calls<C, S> {
             refers,
             flags: u32::from(slot.flags),
             timeout_ns: slot.timeout_ns,
-            context: slot.context.take()?,
+            context: self.contexts.leave(slot.context.take(), 1)?,
         })
+    }
+
+    /// Hands the calls that waited longest to a worker as a burst, `entries.len()` at most: those
+    /// before the first one that needs more than to be executed. Says how many, and their context.
+    /// The caller has [`settled`](Calls::end_broken) what was to be ended before.
+    #[inline(never)]
+    pub fn take(&mut self, worker: u32, entries: &mut [Entry]) -> Option<(u32, C)> {
+        if self.draining {
+            return None;
+        }
+        let (mut next, mut count) = (self.queue.list.head, 0);
+        for entry in entries {
+            if next == NIL {
+                break;
+            }
+            let slot = self.slots.slot_mut(next);
+            if !slot.plain {
+                break;
+            }
+            entry.args = slot.args;
+            entry.nr = slot.nr;
+            entry.index = next;
+            slot.state = State::Taken(worker);
+            slot.prev = count;
+            next = slot.next;
+            count += 1;
+        }
+        if count == 0 {
+            return None;
+        }
+        let context = self.contexts.leave(None, count)?;
+        self.queue.link(&mut self.slots, NIL, next);
+        self.queue.list.len -= count;
+        self.running += 1;
+        self.bursts += 1;
+        self.taken += count;
+        Some((count, context))
+    }
+
+    /// Calls of a burst came to their end, given with what they returned, the last one first.
+    #[inline]
+    pub fn finish_taken(&mut self, ended: impl Iterator<Item = (Index, i64)>) {
+        let mut list = List::new();
+        for (index, ret) in ended {
+            let slot = self.slots.slot_mut(index);
+            slot.ret = ret;
+            slot.outcome = Outcome::Ran;
+            slot.restart = Restart::None;
+            slot.state = State::Done;
+            slot.next = list.head;
+            if list.head == NIL {
+                list.tail = index;
+            }
+            list.head = index;
+            list.len += 1;
+        }
+        self.taken -= list.len;
+        self.done.append(&mut self.slots, list);
+    }
+
+    /// The call of a burst that did not begin waits again, before all others.
+    pub fn give_back(&mut self, index: Index, context: &C) {
+        let named = self.contexts.enter(context, 1);
+        let slot = self.slots.slot_mut(index);
+        slot.plain = named.is_none();
+        slot.context = named;
+        self.taken -= 1;
+        self.queue.push_front(&mut self.slots, index);
+    }
+
+    /// The burst of a worker is over, and each of its calls accounted for.
+    pub fn close_burst(&mut self) {
+        self.running -= 1;
+        self.bursts -= 1;
+    }
+
+    /// The call that the worker executes in a burst goes on as one that it
+    /// [`started`](Calls::start).
+    pub fn single_out(&mut self, entry: &Entry, worker: u32, context: C) -> Started<C> {
+        self.slots.slot_mut(entry.index).state = State::Running(worker);
+        self.taken -= 1;
+        self.running += 1;
+        Started {
+            index: entry.index,
+            nr: entry.nr,
+            args: entry.args,
+            loads: Sources::default(),
+            refers: false,
+            flags: 0,
+            timeout_ns: 0,
+            context,
+        }
     }
 
     /// Fills in the arguments of a call that are results of earlier ones, and lets go of those.
@@ -910,8 +1154,13 @@ impl<C, S: Store<C>> Calls<C, S> {
     /// The call has ended. Its chain is none of its business any more.
     fn end(&mut self, index: Index, ending: Ending, succeeded: bool) {
         let slot = self.slots.slot_mut(index);
+        if !matches!(
+            slot.state,
+            State::Taken(_) | State::Running(_) | State::Interrupted(_)
+        ) {
+            self.contexts.drop(slot.context.take());
+        }
         slot.chain = NIL;
-        slot.context = None;
         slot.ret = ending.ret;
         slot.outcome = ending.outcome;
         slot.restart = ending.restart;
@@ -981,13 +1230,25 @@ impl<C, S: Store<C>> Calls<C, S> {
     /// number `from` on. Says how many: they are done, or will be as soon as they are queued. As a
     /// failed one would, each of them breaks its chain, unless its link is a hard one: then there
     /// is something to [`settle`](Calls::end_broken).
-    pub fn cancel_waiting(&mut self, which: Which, from: Index, most: u32) -> u32 {
+    ///
+    /// `withdraw` takes the call at a place out of the burst of a worker, unless it has begun.
+    pub fn cancel_waiting(
+        &mut self,
+        which: Which,
+        from: Index,
+        most: u32,
+        mut withdraw: impl FnMut(u32, u32) -> bool,
+    ) -> u32 {
         let mut canceled = 0;
         for index in self.range(from, most) {
             let slot = self.slots.slot_mut(index);
             match slot.state {
                 State::Accepted | State::Doomed if slot.stop == Stop::No && which.selects(slot) => {
                     slot.stop = Stop::Asked;
+                }
+                State::Taken(worker) if which.selects(slot) && withdraw(worker, slot.prev) => {
+                    self.taken -= 1;
+                    self.end(index, Ending::canceled(), false);
                 }
                 State::Queued if which.selects(slot) => self.cancel_head(index),
                 State::Chained if which.selects(slot) => self.cancel_chained(index),
@@ -1025,24 +1286,26 @@ impl<C, S: Store<C>> Calls<C, S> {
     }
 
     /// Cancels the running calls that `which` selects, among `most` slots from number `from` on,
-    /// and tells `interrupt` the worker of each. Says how many; one that was asked to stop before
-    /// does not count again.
+    /// and tells `interrupt` the worker of each, and its place in a burst, which may not be what
+    /// runs: `false`. Says how many; one that was asked to stop before does not count again.
     pub fn cancel_running(
         &mut self,
         which: Which,
         from: Index,
         most: u32,
-        mut interrupt: impl FnMut(u32),
+        mut interrupt: impl FnMut(u32, Option<u32>) -> bool,
     ) -> u32 {
         let mut interrupted = 0;
         for index in self.range(from, most) {
             let slot = self.slots.slot_mut(index);
-            if let State::Running(worker) | State::Interrupted(worker) = slot.state {
-                if slot.stop == Stop::No && which.selects(slot) {
-                    slot.stop = Stop::Asked;
-                    interrupt(worker);
-                    interrupted += 1;
-                }
+            let (worker, place) = match slot.state {
+                State::Running(worker) | State::Interrupted(worker) => (worker, None),
+                State::Taken(worker) => (worker, Some(slot.prev)),
+                _ => continue,
+            };
+            if slot.stop == Stop::No && which.selects(slot) && interrupt(worker, place) {
+                slot.stop = Stop::Asked;
+                interrupted += 1;
             }
         }
         interrupted
@@ -1106,7 +1369,30 @@ impl<C, S: Store<C>> Calls<C, S> {
     }
 
     fn drop_done(&mut self, count: u32, mut note: impl FnMut(&Slot<C>)) {
-        for _ in 0..count {
+        let (first, mut next, mut last, mut unused) = (self.done.head, self.done.head, NIL, 0);
+        while unused < count && next != NIL {
+            let slot = self.slots.slot_mut(next);
+            if slot.holds > 0 {
+                break;
+            }
+            note(slot);
+            slot.state = State::Free;
+            last = next;
+            next = slot.next;
+            unused += 1;
+        }
+        if unused > 0 {
+            // Their links stay: they are unused in the order in which they came.
+            self.slots.slot_mut(last).next = self.free;
+            self.free = first;
+            self.unused += unused;
+            self.done.head = next;
+            self.done.len -= unused;
+            if next == NIL {
+                self.done.tail = NIL;
+            }
+        }
+        for _ in unused..count {
             let Some(index) = self.done.pop(&self.slots) else {
                 break;
             };
@@ -1191,7 +1477,7 @@ mod tests {
         let mut places = vec![NIL; calls.len()];
         let mut incoming = Incoming::new(&mut places);
         for (place, call) in calls.iter().enumerate() {
-            assert!(table.accept(&mut incoming, place, call, Default::default(), 0));
+            assert!(table.accept(&mut incoming, place, call, &Default::default(), 0));
         }
         incoming.heads()
     }
@@ -1203,8 +1489,12 @@ mod tests {
     }
 
     /// Cancels in the whole table: how many waited, and how many ran.
-    fn cancel(table: &mut Table, which: Which, interrupt: impl FnMut(u32)) -> (u32, u32) {
-        let waited = table.cancel_waiting(which, 0, u32::MAX);
+    fn cancel(table: &mut Table, which: Which, mut interrupt: impl FnMut(u32)) -> (u32, u32) {
+        let interrupt = |worker, _| {
+            interrupt(worker);
+            true
+        };
+        let waited = table.cancel_waiting(which, 0, u32::MAX, |_, _| false);
         let found = (waited, table.cancel_running(which, 0, u32::MAX, interrupt));
         while table.end_broken(1) {}
         found
@@ -1313,9 +1603,9 @@ mod tests {
             call(3),
         ];
         for (place, call) in calls.iter().enumerate() {
-            assert!(table.accept(&mut incoming, place, call, context.clone(), 0));
+            assert!(table.accept(&mut incoming, place, call, &context, 0));
         }
-        assert!(!table.accept(&mut incoming, 4, &call(4), context.clone(), 0));
+        assert!(!table.accept(&mut incoming, 4, &call(4), &context, 0));
         let mut list = incoming.heads();
         while !list.is_empty() {
             table.retract(&mut list, 2);
@@ -1331,7 +1621,7 @@ mod tests {
         let mut canceled = 0;
         let mut from = 0;
         while from < table.slots() {
-            canceled += table.cancel_waiting(Which::All, from, 3);
+            canceled += table.cancel_waiting(Which::All, from, 3, |_, _| false);
             from += 3;
         }
         assert_eq!((canceled, table.queued()), (7, 0));

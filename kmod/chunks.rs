@@ -11,9 +11,10 @@ use core::ops::{
 };
 
 use kernel::prelude::*;
+use pin_init::init_array_from_fn;
 
 /// A table in chunks of `N` elements.
-pub struct Chunks<T, const N: usize>(KVec<KVec<T>>);
+pub struct Chunks<T, const N: usize>(KVec<KBox<[T; N]>>);
 
 impl<T, const N: usize> Chunks<T, N> {
     const FITS_A_PAGE: () = assert!(N * size_of::<T>() <= 4096);
@@ -35,12 +36,12 @@ impl<T, const N: usize> Chunks<T, N> {
 
     /// The element of this number, where there is one.
     pub fn get(&self, index: usize) -> Option<&T> {
-        self.0.get(index / N)?.get(index % N)
+        Some(&self.0.get(index / N)?[index % N])
     }
 
     /// The element of this number, to change it.
     pub fn get_mut(&mut self, index: usize) -> Option<&mut T> {
-        self.0.get_mut(index / N)?.get_mut(index % N)
+        Some(&mut self.0.get_mut(index / N)?[index % N])
     }
 
     /// Adds a chunk. What does not fit comes back.
@@ -73,19 +74,21 @@ impl<T, const N: usize> Default for Chunks<T, N> {
 impl<T, const N: usize> Index<usize> for Chunks<T, N> {
     type Output = T;
 
+    #[inline]
     fn index(&self, index: usize) -> &T {
         &self.0[index / N][index % N]
     }
 }
 
 impl<T, const N: usize> IndexMut<usize> for Chunks<T, N> {
+    #[inline]
     fn index_mut(&mut self, index: usize) -> &mut T {
         &mut self.0[index / N][index % N]
     }
 }
 
 /// Room for chunks.
-pub struct Room<T, const N: usize>(KVec<KVec<T>>);
+pub struct Room<T, const N: usize>(KVec<KBox<[T; N]>>);
 
 impl<T, const N: usize> Room<T, N> {
     /// Allocates room for `count` elements.
@@ -96,16 +99,13 @@ impl<T, const N: usize> Room<T, N> {
 }
 
 /// `N` unused elements, charged to the memory cgroup of the thread that made them.
-pub struct Chunk<T, const N: usize>(KVec<T>);
+pub struct Chunk<T, const N: usize>(KBox<[T; N]>);
 
 impl<T: Default, const N: usize> Chunk<T, N> {
     /// Allocates one.
     pub fn new() -> Result<Self> {
         let () = Chunks::<T, N>::FITS_A_PAGE;
-        let mut elements = KVec::with_capacity(N, GFP_KERNEL_ACCOUNT)?;
-        for _ in 0..N {
-            elements.push(T::default(), GFP_KERNEL_ACCOUNT)?;
-        }
-        Ok(Self(elements))
+        let elements = init_array_from_fn(|_| T::default());
+        Ok(Self(KBox::init(elements, GFP_KERNEL_ACCOUNT)?))
     }
 }

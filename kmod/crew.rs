@@ -18,9 +18,10 @@ use kernel::{
 };
 
 use crate::{
+    burst::Hand,
     calls::{
-        Calls,
-        Index, //
+        Index,
+        Started, //
     },
     chunks::{
         Chunk,
@@ -57,13 +58,14 @@ use crate::{
     },
     shim,
     slots::{
-        self,
-        Credentials, //
+        Credentials,
+        Table, //
     },
     submission::STRIDE,
     wire::SessionState,
     worker::{
         Assignment,
+        Dealt,
         Done,
         Suspended,
         Turn,
@@ -76,6 +78,18 @@ pub(crate) struct Member {
     pub(crate) worker: Arc<Worker>,
     /// The call that it will issue again.
     suspended: Option<Suspended>,
+    /// The calls of its burst.
+    pub(crate) hand: Hand<Credentials>,
+}
+
+impl Inner {
+    /// Takes back what the worker `id` has not begun of its burst, and takes over what has ended:
+    /// neither shall wait for the call that it is in.
+    pub(crate) fn recall(&mut self, id: Id) {
+        if let Some((_, member)) = self.crew.get_mut(id) {
+            member.hand.recall(&mut self.calls, member.worker.burst());
+        }
+    }
 }
 
 /// How long to wait before another attempt at making a worker. Milliseconds.
@@ -250,6 +264,7 @@ impl Session {
                 Member {
                     worker: worker.clone(),
                     suspended: None,
+                    hand: Hand::default(),
                 },
             );
         }
@@ -345,11 +360,45 @@ impl Session {
     /// A call that the worker `id` executed came to its end. Says what it does next; where it is
     /// not to `go_on`, it asks again later.
     pub fn advance(self: &Arc<Self>, id: Id, done: &Done, go_on: bool) -> Turn {
+        self.advance_after(id, go_on, |inner| {
+            let calls = &mut inner.calls;
+            calls.finish(done.index, done.ending, done.succeeded);
+        })
+    }
+
+    /// The worker `id` is through with its burst, as far as it goes. The rest as in
+    /// [`advance`](Self::advance).
+    pub fn advance_burst(self: &Arc<Self>, id: Id, go_on: bool) -> Turn {
+        self.advance_after(id, go_on, |inner| {
+            if let Some((_, member)) = inner.crew.get_mut(id) {
+                // SAFETY: The caller is the worker, and holds the lock.
+                unsafe { member.hand.close(&mut inner.calls, member.worker.burst()) };
+            }
+        })
+    }
+
+    /// The call that the worker `id` executes of its burst was interrupted: the rest is over, and
+    /// it goes on alone.
+    pub fn single_out(self: &Arc<Self>, id: Id) -> Option<Started<Credentials>> {
+        let mut inner = self.inner().lock();
+        let inner = &mut *inner;
+        let (_, member) = inner.crew.get_mut(id)?;
+        let (calls, burst) = (&mut inner.calls, member.worker.burst());
+        // SAFETY: The caller is the worker, and holds the lock.
+        unsafe { member.hand.single_out(calls, burst, id) }
+    }
+
+    fn advance_after(
+        self: &Arc<Self>,
+        id: Id,
+        go_on: bool,
+        account: impl FnOnce(&mut Inner),
+    ) -> Turn {
         let (turn, state, results, wake, waiting) = {
             let mut inner = self.inner().lock();
             let inner = &mut *inner;
             let drained = inner.calls.is_draining();
-            inner.calls.finish(done.index, done.ending, done.succeeded);
+            account(inner);
             self.settle(inner);
             let turn = if go_on && inner.state == SessionState::Open {
                 self.next(inner, id)
@@ -373,7 +422,7 @@ impl Session {
         }
         match turn {
             // More results are about to come: let them share a message.
-            Turn::Execute(_) | Turn::Again if results < MOST => {
+            Turn::Burst(_) | Turn::Execute(_) | Turn::Again if results < MOST => {
                 if results == 1 {
                     self.flush_before_long();
                 }
@@ -397,12 +446,17 @@ impl Session {
             State::Fresh | State::Idle => false,
             State::Free | State::Leaving | State::Stopping => return Turn::Rest,
         };
-        let may_work = inner.calls.ready() > 0 && self.pool(inner).may_work(woken);
-        if let Some(call) = may_work.then(|| inner.calls.start(id)).flatten() {
-            if state != State::Working {
-                inner.crew.work(id);
+        let ready = inner.calls.ready();
+        if ready > 0 {
+            let pool = self.pool(inner);
+            if pool.may_work(woken) {
+                if let Some(turn) = self.hand_out(inner, id, pool.burst(ready)) {
+                    if state != State::Working {
+                        inner.crew.work(id);
+                    }
+                    return turn;
+                }
             }
-            return Turn::Execute(Assignment::new(call, self.shall_create(inner)));
         }
         if state == State::Excused && inner.calls.queued() == 0 {
             inner.crew.leave(id);
@@ -412,6 +466,20 @@ impl Session {
             self.excuse_in_time(inner);
         }
         Turn::Rest
+    }
+
+    /// Hands calls of the queue to the worker `id`: a burst of `most` at most, or a single one.
+    fn hand_out(&self, inner: &mut Inner, id: Id, most: u32) -> Option<Turn> {
+        let (_, member) = inner.crew.get_mut(id)?;
+        let (calls, burst) = (&mut inner.calls, member.worker.burst());
+        // SAFETY: The caller is the worker, without a burst, and holds the lock.
+        if let Some(credentials) = unsafe { member.hand.take(calls, burst, id, most) } {
+            let spare = self.shall_create(inner);
+            return Some(Turn::Burst(Dealt { credentials, spare }));
+        }
+        let call = inner.calls.start(id)?;
+        let spare = self.shall_create(inner);
+        Some(Turn::Execute(Assignment::new(call, spare)))
     }
 
     /// Sees to it that the workers that rest are looked at, when the first may have rested for
@@ -491,11 +559,15 @@ impl Session {
         }
     }
 
-    /// The worker of this session went to sleep inside a call. In interrupt context.
-    pub fn blocked(self: &Arc<Self>) {
-        self.wake();
-        // Results must not wait for the end of that call.
-        let waiting = self.inner().lock().undelivered() > 0;
+    /// The worker `id` went to sleep inside a call. In interrupt context.
+    pub fn blocked(self: &Arc<Self>, id: Id) {
+        let waiting = {
+            let mut inner = self.inner().lock();
+            inner.recall(id);
+            self.wake_within(&mut inner);
+            // Results must not wait for the end of that call.
+            inner.undelivered() > 0
+        };
         if waiting {
             self.flush_soon();
         }
@@ -579,7 +651,7 @@ impl WorkItem<RETRY> for Session {
 }
 
 /// A call that was interrupted, and will not be issued again after all.
-fn finish_suspended(calls: &mut Calls<Credentials, slots::Chunks>, suspended: &Suspended) {
+fn finish_suspended(calls: &mut Table, suspended: &Suspended) {
     let stop = calls.stop(suspended.index()).or(true);
     if let Next::Complete(ending) = ended::after(suspended.interrupted_with(), stop) {
         calls.finish(suspended.index(), ending, false);

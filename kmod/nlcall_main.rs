@@ -39,6 +39,7 @@ use kernel::{
     }, //
 };
 
+pub mod burst;
 pub mod calls;
 pub mod chain;
 pub mod chunks;

@@ -328,6 +328,7 @@ pub struct Submit<'a> {
     refers: bool,
     results_ptr: Option<u64>,
     shape: Shape,
+    plain_work: bool,
 }
 
 impl<'a> Submit<'a> {
@@ -373,6 +374,7 @@ impl<'a> Submit<'a> {
         }
         let (refers, mut shape) = (check.refers, check.shape);
         let (count, inline) = check.end()?;
+        let plain_work = inline == 0 && shape == Shape::Plain;
         if inline < count && shape == Shape::Plain {
             shape = Shape::Simple;
         }
@@ -391,6 +393,7 @@ impl<'a> Submit<'a> {
             refers,
             results_ptr: results.map(|(address, _)| address),
             shape,
+            plain_work,
         })
     }
 
@@ -414,6 +417,11 @@ impl<'a> Submit<'a> {
         self.shape
     }
 
+    /// Whether every call is for workers, and nothing but its number and arguments counts.
+    pub fn is_plain_work(&self) -> bool {
+        self.plain_work
+    }
+
     /// Bytes of an entry.
     pub fn call_size(&self) -> NonZeroUsize {
         self.call_size
@@ -428,6 +436,13 @@ impl<'a> Submit<'a> {
     /// INLINE.
     pub fn results_ptr(&self) -> Option<u64> {
         self.results_ptr
+    }
+
+    /// The payloads of the CALLS attributes: a whole number of entries each.
+    pub fn payloads(&self) -> impl Iterator<Item = &'a [u8]> {
+        let all = Attrs::new(self.attrs);
+        all.filter(|attr| attr.kind == submit::CALLS)
+            .map(|attr| attr.payload)
     }
 
     /// The entries as they lie in the message, in its order: each is CALL_SIZE bytes long and
@@ -1208,6 +1223,32 @@ mod tests {
             assert_eq!(shape(CALL, &[plain, odd, plain]), Shape::Any, "{odd:?}");
         }
         assert_eq!(shape(CALL + 8, &[plain]), Shape::Any);
+    }
+
+    #[test]
+    fn plain_work_is_for_workers_and_nothing_else() {
+        let is = |size, calls: &[Call]| {
+            let message = message(size, calls);
+            Submit::parse(&message).unwrap().is_plain_work()
+        };
+        let plain = flagged(0);
+        assert!(is(CALL, &[plain]));
+        assert!(is(CALL, &[plain; 3]));
+        for odd in [
+            flagged(flag::INLINE),
+            flagged(flag::DRAIN),
+            flagged(flag::SKIP_SUCCESS),
+            with_arg(0, ArgKind::OutPtr, 1, 0),
+            Call {
+                timeout_ns: 1,
+                ..plain
+            },
+        ] {
+            assert!(!is(CALL, &[odd]), "{odd:?}");
+            assert!(!is(CALL, &[plain, odd, plain]), "{odd:?}");
+        }
+        assert!(!is(CALL, &[flagged(flag::LINK), plain]));
+        assert!(!is(CALL, &[flagged(flag::INLINE); 3]));
     }
 
     #[test]

@@ -7,6 +7,8 @@
 //! wait, there is a worker without a call, which comes by itself or can be woken at once, without
 //! an allocation, as long as the limits allow one more.
 
+use crate::burst;
+
 /// The workers of a session at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Pool {
@@ -55,6 +57,12 @@ impl Pool {
     /// Whether a worker without a call may take one; `woken`: it is one of those that run.
     pub fn may_work(&self, woken: bool) -> bool {
         self.running() < self.max_running + u32::from(woken)
+    }
+
+    /// How many of the `queued` calls a worker takes at once: those that may run beside it get as
+    /// many.
+    pub fn burst(&self, queued: u32) -> u32 {
+        (queued / self.max_running.max(1)).clamp(1, burst::MOST)
     }
 
     /// Whether a call that waits now waits for the end of a running one or for a new worker.

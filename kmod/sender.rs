@@ -22,6 +22,7 @@ use crate::{
         self,
         sender_is, //
     },
+    slots::Credentials,
     socket, //
 };
 
@@ -111,10 +112,10 @@ fn in_group(gid: u32) -> bool {
 }
 
 /// The credentials of the current thread.
-pub fn credentials() -> ARef<Credential> {
+pub fn credentials() -> Credentials {
     // SAFETY: `current` holds its credentials, and only it replaces them; the reference taken here
     // keeps them beyond that.
-    unsafe { ARef::from(Credential::from_ptr((*Task::current_raw()).cred)) }
+    unsafe { ARef::from(Credential::from_ptr((*Task::current_raw()).cred)).into() }
 }
 
 /// What counts of some credentials.

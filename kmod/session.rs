@@ -66,7 +66,7 @@ use crate::{
     },
     slots::{
         Chunks,
-        Credentials, //
+        Table, //
     },
     socket::{
         self,
@@ -112,7 +112,7 @@ pub(crate) enum Standing {
 /// What the session's lock protects.
 pub(crate) struct Inner {
     pub(crate) state: SessionState,
-    pub(crate) calls: Calls<Credentials, Chunks>,
+    pub(crate) calls: Table,
     /// Calls that are charged to the user.
     pub(crate) charged: u32,
     pub(crate) crew: Crew,
@@ -535,7 +535,7 @@ impl Session {
         let mut found = Canceled::default();
         // First those that wait: an interrupted worker would begin them.
         self.in_parts(|inner, from| {
-            found.canceled += inner.calls.cancel_waiting(which, from, STRIDE);
+            found.canceled += inner.cancel_waiting(which, from);
         });
         self.in_parts(|inner, from| found.interrupted += inner.cancel_running(which, from));
         while self.inner.lock().calls.end_broken(STRIDE) {}
@@ -592,13 +592,13 @@ impl Session {
         }
     }
 
-    /// Lets every worker know that the session has ended: calls that run are interrupted, and
-    /// workers that rest are woken, so that each comes to ask for its next call, and leaves. One
-    /// that is made meanwhile finds out by itself.
+    /// Lets every worker know that the session has ended: calls that run are interrupted, those of
+    /// a burst that have not begun wait again, and workers that rest are woken, so that each comes
+    /// to ask for its next call, and leaves. One that is made meanwhile finds out by itself.
     fn dismiss(&self) {
         let mut from = 0;
         loop {
-            let inner = self.inner.lock();
+            let mut inner = self.inner.lock();
             if from as usize >= inner.crew.places().len() {
                 break;
             }
@@ -608,6 +608,9 @@ impl Session {
                 } else {
                     member.worker.interrupt();
                 }
+            }
+            for id in from..from + STRIDE {
+                inner.recall(id);
             }
             from += STRIDE;
         }
@@ -659,14 +662,30 @@ impl Inner {
         self.calls.undelivered() + self.inline_due
     }
 
+    /// Cancels calls among [`STRIDE`] slots that have not begun.
+    fn cancel_waiting(&mut self, which: Which, from: Index) -> u32 {
+        let crew = &mut self.crew;
+        self.calls
+            .cancel_waiting(which, from, STRIDE, |id, place| {
+                let member = crew.get_mut(id).map(|(_, member)| member);
+                member.is_some_and(|it| it.hand.withdraw(it.worker.burst(), place))
+            })
+    }
+
     /// Cancels running calls among [`STRIDE`] slots and interrupts their workers.
     fn cancel_running(&mut self, which: Which, from: Index) -> u32 {
         let crew = &self.crew;
-        self.calls.cancel_running(which, from, STRIDE, |id| {
-            if let Some(member) = crew.get(id) {
-                member.worker.interrupt();
-            }
-        })
+        self.calls
+            .cancel_running(which, from, STRIDE, |id, place| {
+                let Some(member) = crew.get(id) else {
+                    return false;
+                };
+                let runs = place.is_none_or(|place| member.worker.burst().progress().ask(place));
+                if runs {
+                    member.worker.interrupt();
+                }
+                runs
+            })
     }
 }
 

@@ -357,6 +357,34 @@ long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred)
 	return ret;
 }
 
+const struct cred *nlcall_burst_begin(const struct cred *cred)
+{
+	return override_creds(cred);
+}
+
+__no_stack_protector
+struct nlcall_called nlcall_burst_call(u32 nr, const u64 *args)
+{
+	struct pt_regs regs __uninitialized;
+	long ret = nlcall_make(&regs, nr, args);
+	unsigned long ti = read_thread_flags();
+
+	if (unlikely(ti & (_TIF_NOTIFY_RESUME | _TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY))) {
+		if (test_and_clear_thread_flag(TIF_NOTIFY_RESUME) && task_work_pending(current))
+			static_call(nlcall_work)();
+		cond_resched_tasks_rcu_qs();
+		ti = read_thread_flags();
+	}
+	return (struct nlcall_called){ ret, ti & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL) };
+}
+
+void nlcall_burst_end(const struct cred *cred, const struct cred *old)
+{
+	WARN_ON_ONCE(current_cred() != cred);
+	revert_creds(old);
+	cond_resched_tasks_rcu_qs();
+}
+
 long nlcall_execute_until(u32 nr, const u64 *args, const struct cred *cred, s64 deadline,
 			  struct nlcall_thread *t, u32 call)
 {

@@ -10,7 +10,6 @@ use kernel::{
     error::to_result,
     prelude::*,
     sync::{
-        aref::ARef,
         atomic::Atomic,
         Arc, //
     },
@@ -122,6 +121,13 @@ pub mod ffi {
             thread: *mut Thread,
             call: u32,
         ) -> c_long;
+
+        pub(super) fn nlcall_burst_begin(cred: *const bindings::cred) -> *const bindings::cred;
+        pub(super) fn nlcall_burst_call(nr: u32, args: *const u64) -> Called;
+        pub(super) fn nlcall_burst_end(
+            cred: *const bindings::cred,
+            old: *const bindings::cred,
+        );
 
         pub(super) fn nlcall_call(nr: u32, args: *const u64) -> Called;
         pub(super) fn nlcall_call_until(nr: u32, args: *const u64, deadline: i64) -> Called;
@@ -437,7 +443,7 @@ impl Thread {
         &self,
         nr: u32,
         args: &[u64; 6],
-        cred: &ARef<Credential>,
+        cred: &Credential,
         (deadline, call): (i64, u32),
     ) -> i64 {
         let (args, cred) = (args.as_ptr(), cred.as_ptr());
@@ -453,6 +459,13 @@ impl Thread {
                 ffi::nlcall_execute_until(nr, args, cred, deadline, thread, call) as i64
             }
         }
+    }
+
+    /// Puts credentials in force for the calls of a burst. By the thread itself.
+    pub fn with<'a>(&self, cred: &'a Credential) -> InForce<'a> {
+        // SAFETY: The credentials stay alive, and in force, until the guard is gone.
+        let old = unsafe { ffi::nlcall_burst_begin(cred.as_ptr()) };
+        InForce { cred, old }
     }
 
     /// The worker goes to work: from here on its sleeping counts as blocked.
@@ -553,6 +566,30 @@ const _: () = {
     assert!(ArgKind::Result as u32 == 3 && ArgKind::Load as u32 == 4);
     assert!(ArgKind::OutPtr as u32 == 5 && ARG_KIND_BITS == 4);
 };
+
+/// Credentials that are in force for the current thread, a worker.
+#[must_use = "the credentials are taken back when this is dropped"]
+pub struct InForce<'a> {
+    cred: &'a Credential,
+    old: *const bindings::cred,
+}
+
+impl InForce<'_> {
+    /// Executes one system call. In the state, [`called::SIGNAL`] or nothing.
+    #[inline]
+    pub fn call(&self, nr: u32, args: &[u64; 6]) -> Called {
+        // SAFETY: `args` are six values. The policy let the call through, so it does not look at
+        // the thread's own saved registers.
+        unsafe { ffi::nlcall_burst_call(nr, args.as_ptr()) }
+    }
+}
+
+impl Drop for InForce<'_> {
+    fn drop(&mut self) {
+        // SAFETY: In force since this was made, by the same thread: the pointers do not leave it.
+        unsafe { ffi::nlcall_burst_end(self.cred.as_ptr(), self.old) };
+    }
+}
 
 /// Where a thread is marked that executes INLINE calls.
 pub struct Mark(ffi::Mark);

@@ -2,6 +2,8 @@
 
 //! Memory for the calls of a session.
 
+use core::ops::Deref;
+
 use kernel::{
     cred::Credential,
     sync::aref::ARef, //
@@ -9,6 +11,7 @@ use kernel::{
 
 use crate::{
     calls::{
+        Calls,
         Index,
         Slot,
         Store, //
@@ -16,14 +19,37 @@ use crate::{
     chunks, //
 };
 
-/// The credentials that a call executes with.
-pub type Credentials = ARef<Credential>;
+/// The credentials that a call executes with. Two are the same when they are one object.
+#[derive(Clone)]
+pub struct Credentials(ARef<Credential>);
+
+impl From<ARef<Credential>> for Credentials {
+    fn from(credentials: ARef<Credential>) -> Self {
+        Self(credentials)
+    }
+}
+
+impl Deref for Credentials {
+    type Target = Credential;
+
+    fn deref(&self) -> &Credential {
+        &self.0
+    }
+}
+
+impl PartialEq for Credentials {
+    fn eq(&self, other: &Self) -> bool {
+        core::ptr::eq::<Credential>(&*self.0, &*other.0)
+    }
+}
 
 /// Slots of one allocation; with them it fills a page at most.
 pub const CHUNK: usize = 32;
 
 const _: () = assert!(size_of::<Slot<Credentials>>() == 128);
 
+/// The calls of a session.
+pub type Table = Calls<Credentials, Chunks>;
 /// Memory for the slots of a session.
 pub type Chunks = chunks::Chunks<Slot<Credentials>, CHUNK>;
 /// [`CHUNK`] unused slots.

@@ -49,7 +49,9 @@ use crate::{
     },
     slots::{
         Chunk,
+        Credentials,
         Room,
+        Table,
         CHUNK, //
     },
     wire::{
@@ -102,10 +104,14 @@ impl Session {
         let mut calls = List::new();
         if submit.workers() > 0 {
             self.may_submit()?;
-            let all = (0..).zip(submit.calls());
-            let by_workers = all.filter(|(_, call)| call.flags & flag::INLINE == 0);
-            let mut places = Places::new(submit)?;
-            calls = self.accept(submit.workers(), by_workers, &mut places.0)?;
+            calls = if submit.is_plain_work() {
+                self.accept_plain(submit)?
+            } else {
+                let all = (0..).zip(submit.calls());
+                let by_workers = all.filter(|(_, call)| call.flags & flag::INLINE == 0);
+                let mut places = Places::new(submit)?;
+                self.accept(submit.workers(), by_workers, &mut places.0)?
+            };
         }
         // The session keeps one; where it is away, another is made outside of the lock.
         let mut made = None;
@@ -140,7 +146,7 @@ impl Session {
         }
     }
 
-    /// Accepts calls for workers alone.
+    /// Accepts calls for workers alone, none of which refers to another.
     pub(crate) fn submit(
         self: &Arc<Self>,
         count: usize,
@@ -198,22 +204,62 @@ impl Session {
         mut calls: impl Iterator<Item = (usize, Call)>,
         places: &mut [Index],
     ) -> Result<List, Rejection> {
+        let now = sender::now_ns();
+        self.accept_with(count, places, |table, incoming, most, credentials| {
+            let mut accepted = 0;
+            for (place, call) in calls.by_ref().take(most as usize) {
+                if !table.accept(incoming, place, &call, credentials, now) {
+                    break;
+                }
+                accepted += 1;
+            }
+            accepted
+        })
+    }
+
+    /// The same for a message in which nothing but number and arguments counts.
+    fn accept_plain(&self, submit: &Submit<'_>) -> Result<List, Rejection> {
+        let now = sender::now_ns();
+        let size = submit.call_size();
+        let mut payloads = submit.payloads();
+        let mut rest: &[u8] = &[];
+        self.accept_with(submit.count(), &mut [], |table, incoming, most, credentials| {
+            let mut left = most;
+            while left > 0 {
+                if rest.is_empty() {
+                    rest = payloads.next().unwrap_or_default();
+                }
+                let len = rest.len().min(left as usize * size.get());
+                let (entries, others) = rest.split_at(len);
+                rest = others;
+                let accepted = table.accept_plain(incoming, entries, size, credentials, now);
+                if accepted == 0 {
+                    break;
+                }
+                left -= accepted;
+            }
+            most - left
+        })
+    }
+
+    /// Accepts `count` calls for workers: `accept` enters at most so many of them into the table,
+    /// under the lock, and says how many there was room for.
+    fn accept_with(
+        &self,
+        count: usize,
+        places: &mut [Index],
+        mut accept: impl FnMut(&mut Table, &mut Incoming<'_>, u32, &Credentials) -> u32,
+    ) -> Result<List, Rejection> {
         let credentials = sender::credentials();
         self.make_room(count)?;
         self.payer().charge_calls(count as u32)?;
-        let now = sender::now_ns();
         let mut incoming = Incoming::new(places);
         let mut left = count as u32;
         while left > 0 {
             let mut inner = self.inner().lock();
             let before = left;
-            for (place, call) in calls.by_ref().take(left.min(STRIDE) as usize) {
-                let credentials = credentials.clone();
-                if !inner.calls.accept(&mut incoming, place, &call, credentials, now) {
-                    break;
-                }
-                left -= 1;
-            }
+            let most = left.min(STRIDE);
+            left -= accept(&mut inner.calls, &mut incoming, most, &credentials);
             inner.charged += before - left;
             drop(inner);
             if before - left < before.min(STRIDE) {

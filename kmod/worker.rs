@@ -10,12 +10,21 @@ use core::ffi::c_void;
 use kernel::{
     prelude::*,
     sync::{
+        atomic::{
+            Acquire,
+            Atomic,
+            Full, //
+        },
         Arc,
         ArcBorrow, //
     }, //
 };
 
 use crate::{
+    burst::{
+        Burst,
+        Word, //
+    },
     calls::{
         Index,
         Started, //
@@ -49,6 +58,27 @@ pub struct Worker {
     id: u32,
     session: Arc<Session>,
     thread: Thread,
+    /// The calls that it took at once.
+    burst: Burst<Atomic<u64>>,
+}
+
+impl Word for Atomic<u64> {
+    #[inline]
+    fn load(&self) -> u64 {
+        Atomic::load(self, Acquire)
+    }
+
+    #[inline]
+    fn peek(&self) -> u64 {
+        // SAFETY: The word lives as long as the reference. This is what `load()` does, which is a
+        // call out of line, here made for each call of a burst.
+        unsafe { self.as_ptr().read_volatile() }
+    }
+
+    #[inline]
+    fn exchange(&self, old: u64, new: u64) -> core::result::Result<(), u64> {
+        self.cmpxchg(old, new, Full).map(drop)
+    }
 }
 
 /// What a worker is to execute.
@@ -143,8 +173,18 @@ pub struct Done {
     pub succeeded: bool,
 }
 
+/// Calls that a worker is to execute one after the other; what they are is in its burst.
+pub struct Dealt {
+    /// Whose they are.
+    pub credentials: Credentials,
+    /// Another worker shall be made before.
+    pub spare: bool,
+}
+
 /// What a worker does next.
 pub enum Turn {
+    /// It executes calls.
+    Burst(Dealt),
     /// It executes a call.
     Execute(Assignment),
     /// It asks again at once.
@@ -168,6 +208,7 @@ impl Worker {
                 id,
                 session,
                 thread,
+                burst: Burst::new(Atomic::new(0)),
             })
             .into())
     }
@@ -175,6 +216,11 @@ impl Worker {
     /// Its number in the session.
     pub fn id(&self) -> u32 {
         self.id
+    }
+
+    /// The calls that it took at once.
+    pub(crate) fn burst(&self) -> &Burst<Atomic<u64>> {
+        &self.burst
     }
 
     /// Makes the thread, in the process of the current thread.
@@ -211,6 +257,13 @@ impl Worker {
                     }
                     self.execute(assignment)
                 }
+                Turn::Burst(dealt) => {
+                    if !works {
+                        self.thread.begin();
+                        works = true;
+                    }
+                    self.execute_burst(&dealt)
+                }
                 Turn::Again => self.session.assign(self.id),
                 Turn::Signals => break false,
                 Turn::Rest => break true,
@@ -222,30 +275,76 @@ impl Worker {
         works || !rests
     }
 
+    /// Executes the calls of the burst. Says what comes then.
+    fn execute_burst(&self, dealt: &Dealt) -> Turn {
+        if dealt.spare {
+            // Before this worker may block, another must be there to carry on.
+            self.session.provide_spare();
+        }
+        let mut interrupted = None;
+        {
+            let in_force = self.thread.with(&dealt.credentials);
+            while let Some(at) = self.burst.progress().next() {
+                // SAFETY: This is the worker, and the call is the one that it begins.
+                let called = unsafe {
+                    let (nr, args) = self.burst.call(at);
+                    let called = in_force.call(nr, args);
+                    self.burst.ended(at, called.ret);
+                    called
+                };
+                if ended::is_interruption(called.ret) {
+                    interrupted = Some(called.ret);
+                    break;
+                }
+                if called.state != 0 {
+                    break;
+                }
+            }
+        }
+        match interrupted {
+            None => {
+                let go_on = !current!().signal_pending();
+                self.session.advance_burst(self.id, go_on)
+            }
+            Some(ret) => match self.session.single_out(self.id) {
+                Some(call) => self.conclude(Assignment::new(call, false), ret),
+                None => Turn::Again,
+            },
+        }
+    }
+
     /// Executes one call. Says what comes then.
     fn execute(&self, mut assignment: Assignment) -> Turn {
         if assignment.spare {
             // Before this worker may block, another must be there to carry on.
             self.session.provide_spare();
         }
-        let ending = match assignment.prepare() {
-            Err(ending) => ending,
+        match assignment.prepare() {
+            Err(ending) => self.finish(&assignment, ending),
             Ok(()) => {
                 let ret = self.call(&assignment);
-                if !ended::is_interruption(ret) {
-                    Ending::ran(ret)
-                } else {
-                    match self.session.after_interruption(assignment.call.index, ret) {
-                        Next::Complete(ending) => ending,
-                        Next::Again | Next::Continue => {
-                            let suspended = Suspended { assignment, ret };
-                            self.session.suspend(self.id, suspended);
-                            return Turn::Signals;
-                        }
-                    }
-                }
+                self.conclude(assignment, ret)
             }
-        };
+        }
+    }
+
+    /// The call returned `ret`. Says what comes then.
+    fn conclude(&self, assignment: Assignment, ret: i64) -> Turn {
+        if !ended::is_interruption(ret) {
+            return self.finish(&assignment, Ending::ran(ret));
+        }
+        match self.session.after_interruption(assignment.call.index, ret) {
+            Next::Complete(ending) => self.finish(&assignment, ending),
+            Next::Again | Next::Continue => {
+                let suspended = Suspended { assignment, ret };
+                self.session.suspend(self.id, suspended);
+                Turn::Signals
+            }
+        }
+    }
+
+    /// The call came to its end. Says what comes then.
+    fn finish(&self, assignment: &Assignment, ending: Ending) -> Turn {
         let done = Done {
             index: assignment.call.index,
             ending,
@@ -291,7 +390,7 @@ extern "C" fn nlcall_worker_blocked(worker: *mut c_void) {
     // SAFETY: As for `nlcall_worker_run()`; the thread waits for this to be over before it is
     // freed.
     let worker = unsafe { ArcBorrow::<Worker>::from_raw(worker.cast()) };
-    worker.session.blocked();
+    worker.session.blocked(worker.id);
 }
 
 /// The time limit of the call that the worker executes passed: in interrupt context.

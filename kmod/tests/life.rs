@@ -7,11 +7,16 @@
 
 mod memory;
 
-use std::{collections::BTreeMap, rc::Rc};
+use std::{
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet},
+    rc::Rc,
+};
 
 use memory::Memory;
 use nlcall_kmod::{
-    calls::{Calls, Incoming, Index, List, Started, Which},
+    burst::{Burst, Hand, Word},
+    calls::{Calls, Incoming, Index, List, Started, State, Which},
     ended::{self, Ending, Next, Stop},
     reject::errno,
     wire::{flag, ArgKind, Call, Outcome, ARG_KIND_BITS},
@@ -22,6 +27,9 @@ type Table = Calls<Rc<()>, Memory<Rc<()>>>;
 
 /// The worker that makes every call; the table only compares its number.
 const WORKER: u32 = 3;
+
+/// The worker that takes several at once.
+const TAKER: u32 = 4;
 
 /// How many calls the table looks at while it holds the lock once.
 const STRIDE: u32 = 2;
@@ -41,6 +49,16 @@ enum Step {
     Start,
     /// The kernel interrupts a running call for its own reasons.
     Interrupt(usize),
+    /// The other worker takes several calls.
+    Take(u32),
+    /// It goes from one of them to the next.
+    Next,
+    /// It leaves those that it has not begun.
+    Close,
+    /// The one that it is in is interrupted, and goes on alone.
+    SingleOut,
+    /// The one that it is in blocks.
+    Recall,
     /// A running call comes to its end.
     Finish(usize, Way),
     /// A running call's time limit passes.
@@ -78,7 +96,7 @@ struct Shape {
 
 fn shape() -> impl Strategy<Value = Shape> {
     let flags = prop_oneof![
-        4 => Just(0),
+        8 => Just(0),
         4 => Just(flag::LINK),
         2 => Just(flag::HARDLINK),
         1 => Just(flag::LINK | flag::HARDLINK),
@@ -89,7 +107,7 @@ fn shape() -> impl Strategy<Value = Shape> {
         2 => Just(flag::SKIP_SUCCESS),
     ];
     let result = prop::option::weighted(0.4, 1_usize..4);
-    (110_u32..113, flags, more, any::<bool>(), result).prop_map(
+    (110_u32..113, flags, more, prop::bool::weighted(0.3), result).prop_map(
         |(nr, links, more, limited, result)| Shape {
             nr,
             flags: links | more,
@@ -112,6 +130,11 @@ fn step() -> impl Strategy<Value = Step> {
         8 => Just(Step::Return),
         1 => Just(Step::Killed),
         16 => Just(Step::Start),
+        6 => (1_u32..8).prop_map(Step::Take),
+        12 => Just(Step::Next),
+        3 => Just(Step::Close),
+        2 => Just(Step::SingleOut),
+        4 => Just(Step::Recall),
         2 => any::<usize>().prop_map(Step::Interrupt),
         16 => (any::<usize>(), way).prop_map(|(at, way)| Step::Finish(at, way)),
         3 => any::<usize>().prop_map(Step::TimeOut),
@@ -249,6 +272,38 @@ impl Model {
     }
 }
 
+/// A word of one thread.
+#[derive(Default)]
+struct Single(Cell<u64>);
+
+impl Word for Single {
+    fn load(&self) -> u64 {
+        self.0.get()
+    }
+
+    fn peek(&self) -> u64 {
+        self.0.get()
+    }
+
+    fn exchange(&self, old: u64, new: u64) -> Result<(), u64> {
+        assert_eq!(self.0.get(), old);
+        self.0.set(new);
+        Ok(())
+    }
+}
+
+/// The worker that takes several calls at once.
+struct Taker {
+    burst: Burst<Single>,
+    hand: Hand<Rc<()>>,
+    /// A burst is on.
+    on: bool,
+    /// Those that it has not begun.
+    dealt: BTreeSet<usize>,
+    /// The one that it is in, and its place.
+    current: Option<(usize, u32)>,
+}
+
 /// Everything that a test has in hand.
 struct World {
     table: Table,
@@ -257,6 +312,9 @@ struct World {
     /// Messages that were accepted: their list, their calls.
     messages: Vec<(List, std::ops::Range<usize>)>,
     running: Vec<Started<Rc<()>>>,
+    taker: Taker,
+    /// Calls that waited again after they were taken: they go before all others.
+    returned: BTreeSet<usize>,
     sending: Vec<(usize, Outcome, i64)>,
     /// Something is left to be settled: a broken chain ends in parts.
     unsettled: bool,
@@ -270,6 +328,14 @@ impl World {
             context: Rc::new(()),
             messages: Vec::new(),
             running: Vec::new(),
+            taker: Taker {
+                burst: Burst::new(Single::default()),
+                hand: Hand::default(),
+                on: false,
+                dealt: BTreeSet::new(),
+                current: None,
+            },
+            returned: BTreeSet::new(),
             sending: Vec::new(),
             unsettled: false,
         }
@@ -335,7 +401,7 @@ impl World {
         let mut places = vec![Index::MAX; calls.len()];
         let mut incoming = Incoming::new(&mut places);
         for (place, call) in calls.iter().enumerate() {
-            let context = self.context.clone();
+            let context = &self.context;
             assert!(self.table.accept(&mut incoming, place, call, context, 0));
         }
         Some(incoming.heads())
@@ -380,7 +446,14 @@ impl World {
                 self.model.cancel(id);
             }
         }
-        let found = self.table.cancel_waiting(which, 0, u32::MAX);
+        let Taker {
+            burst, hand, dealt, ..
+        } = &mut self.taker;
+        let found = self.table.cancel_waiting(which, 0, u32::MAX, |worker, at| {
+            assert_eq!(worker, TAKER);
+            hand.withdraw(burst, at)
+        });
+        dealt.retain(|id| !self.model.calls[*id].is_over());
         if self.unsettled {
             // Calls whose chain broke may be found as long as they did not end.
             assert!(found >= canceled, "{which:?}");
@@ -388,9 +461,11 @@ impl World {
             assert_eq!(found, canceled, "{which:?}");
         }
         let mut workers = 0;
-        let found = self.table.cancel_running(which, 0, u32::MAX, |worker| {
-            assert_eq!(worker, WORKER);
-            workers += 1;
+        let found = self.table.cancel_running(which, 0, u32::MAX, |worker, at| {
+            assert!(worker == WORKER || worker == TAKER);
+            let runs = at.is_none_or(|at| burst.progress().ask(at));
+            workers += u32::from(runs);
+            runs
         });
         assert_eq!((found, workers), (interrupted, interrupted), "{which:?}");
         self.settle(1);
@@ -405,7 +480,10 @@ impl World {
         let Some(started) = self.table.start(WORKER) else {
             // Nothing waits that could start.
             for id in 0..self.model.calls.len() {
-                assert!(!self.model.may_start(id), "{id} may start");
+                let taker = &self.taker;
+                // What ended in a burst is not known to have ended before the burst is over.
+                let is_taken = taker.dealt.contains(&id) || taker.on && self.model.calls[id].drains;
+                assert!(is_taken || !self.model.may_start(id), "{id} may start");
             }
             return;
         };
@@ -417,8 +495,11 @@ impl World {
             before.any(|before| self.model.calls[before].started)
         };
         for other in (0..self.model.calls.len()).filter(|_| !begun(id)) {
-            if other != id && self.model.may_start(other) {
-                assert!(!begun(other) && other > id, "{other} goes before {id}");
+            let is_taken = self.taker.dealt.contains(&other);
+            if other != id && !is_taken && self.model.may_start(other) {
+                let has_begun = begun(other);
+                let first = !has_begun && other > id || has_begun && self.returned.contains(&id);
+                assert!(first, "{other} goes before {id}");
             }
         }
         if let Some(result) = self.model.calls[id].result {
@@ -430,6 +511,105 @@ impl World {
         self.model.calls[id].life = Life::Running(Stop::No);
         self.model.calls[id].started = true;
         self.running.push(started);
+    }
+
+    fn take(&mut self, most: u32) {
+        if self.taker.on {
+            return;
+        }
+        self.settle(u32::MAX);
+        let Taker { burst, hand, .. } = &mut self.taker;
+        // SAFETY: There is one thread, and no burst is on.
+        let context = unsafe { hand.take(&mut self.table, burst, TAKER, most) };
+        let Some(context) = context else { return };
+        assert!(Rc::ptr_eq(&context, &self.context));
+        self.taker.on = true;
+        let taken = self
+            .table
+            .iter()
+            .filter(|slot| slot.state() == State::Taken(TAKER));
+        self.taker.dealt = taken.map(|slot| slot.user_data() as usize).collect();
+        assert!((1..=most as usize).contains(&self.taker.dealt.len()));
+        for id in &self.taker.dealt {
+            let call = &self.model.calls[*id];
+            assert!(self.model.may_start(*id), "{id} may not start");
+            assert!(call.flags == 0 && !call.limited && call.chain.len() == 1);
+        }
+    }
+
+    /// The call that the taker is in has returned. It runs until another has begun.
+    fn end_current(&mut self) {
+        if let Some((id, at)) = self.taker.current {
+            // SAFETY: There is one thread, and it is the call that began last.
+            unsafe { self.taker.burst.ended(at, id as i64 + 1000) };
+        }
+    }
+
+    fn next(&mut self) {
+        if !self.taker.on {
+            return;
+        }
+        let asked = self
+            .taker
+            .current
+            .is_some_and(|(id, _)| self.model.calls[id].life != Life::Running(Stop::No));
+        self.end_current();
+        let next = self.taker.burst.progress().next();
+        assert_eq!(next.is_some(), !asked && !self.taker.dealt.is_empty());
+        if let Some(at) = next {
+            if let Some((id, _)) = self.taker.current {
+                self.model.end(id, Outcome::Ran, id as i64 + 1000, true);
+            }
+            // SAFETY: There is one thread, and the call has begun.
+            let id = unsafe { self.taker.burst.call(at) }.1[0] as usize;
+            assert_eq!(
+                self.taker.dealt.pop_first(),
+                Some(id),
+                "the oldest comes first"
+            );
+            self.model.calls[id].life = Life::Running(Stop::No);
+            self.model.calls[id].started = true;
+            self.taker.current = Some((id, at));
+        }
+    }
+
+    fn close(&mut self) {
+        if !self.taker.on {
+            return;
+        }
+        self.end_current();
+        let Taker { burst, hand, .. } = &mut self.taker;
+        // SAFETY: There is one thread.
+        unsafe { hand.close(&mut self.table, burst) };
+        if let Some((id, _)) = self.taker.current.take() {
+            self.model.end(id, Outcome::Ran, id as i64 + 1000, true);
+        }
+        self.over();
+    }
+
+    fn single_out(&mut self) {
+        if self.taker.current.is_none() {
+            return;
+        }
+        let Taker { burst, hand, .. } = &mut self.taker;
+        // SAFETY: There is one thread.
+        let started = unsafe { hand.single_out(&mut self.table, burst, TAKER) };
+        let started = started.expect("it is in a call");
+        let current = self.taker.current.take();
+        assert_eq!(current.map(|(id, _)| id as u64), Some(started.args[0]));
+        self.running.push(started);
+        self.over();
+    }
+
+    fn over(&mut self) {
+        self.taker.on = false;
+        self.returned.append(&mut self.taker.dealt);
+    }
+
+    fn recall(&mut self) {
+        let Taker { burst, hand, .. } = &mut self.taker;
+        hand.recall(&mut self.table, burst);
+        self.returned.append(&mut self.taker.dealt);
     }
 
     fn finish(&mut self, at: usize, way: Way) {
@@ -478,7 +658,8 @@ impl World {
         let started = &self.running[at % self.running.len()];
         let call = &mut self.model.calls[started.args[0] as usize];
         let stops = call.limited && call.life == Life::Running(Stop::No);
-        assert_eq!(self.table.time_out(started.index, WORKER), stops);
+        let late = [WORKER, TAKER].map(|worker| self.table.time_out(started.index, worker));
+        assert_eq!(late.contains(&true), stops);
         if stops {
             call.life = Life::Running(Stop::TimedOut);
         }
@@ -499,7 +680,9 @@ impl World {
             // Chains whose head runs are not in the queue.
             let runs = (call.chain.start..id)
                 .any(|before| matches!(self.model.calls[before].life, Life::Running(_)));
-            if call.life == Life::Waiting && !runs && before != Some(Life::Accepted) {
+            let is_taken = self.taker.dealt.contains(&id);
+            let waits = call.life == Life::Waiting && !is_taken;
+            if waits && !runs && before != Some(Life::Accepted) {
                 self.model.calls[id].life = Life::Over(ending.outcome, ending.ret);
             }
         }
@@ -537,6 +720,11 @@ impl World {
                 self.settle(STRIDE);
             }
             Step::Start => self.start(),
+            Step::Take(most) => self.take(most),
+            Step::Next => self.next(),
+            Step::Close => self.close(),
+            Step::SingleOut => self.single_out(),
+            Step::Recall => self.recall(),
             Step::Interrupt(at) => self.finish(at, Way::WhenAsked),
             Step::Finish(at, way) => self.finish(at, way),
             Step::TimeOut(at) => self.time_out(at),
@@ -580,7 +768,14 @@ impl World {
     fn check(&self) {
         let count = |test: fn(&Told) -> bool| self.model.calls.iter().filter(|it| test(it)).count();
         let running = count(|call| matches!(call.life, Life::Running(_)));
-        assert_eq!(self.table.running() as usize, running);
+        // A worker has its burst until it has been to the lock.
+        let between = self.taker.on && self.taker.current.is_none();
+        assert_eq!(
+            self.table.running() as usize,
+            running + usize::from(between)
+        );
+        let has = self.taker.dealt.len();
+        assert!(self.table.queued() as usize >= has.saturating_sub(1));
         let totals = self.table.totals();
         assert_eq!(totals.accepted as usize, self.model.calls.len());
         assert_eq!(totals.skipped as usize, count(Told::skips));
@@ -621,10 +816,13 @@ proptest! {
         }
         // Let everything come to its end.
         let mut rounds = 0;
-        while world.table.in_flight() > 0 || !world.messages.is_empty() {
+        let is_on = |world: &World| world.table.in_flight() > 0 || world.taker.on;
+        while is_on(&world) || !world.messages.is_empty() {
             world.step(Step::Return);
             world.step(Step::Start);
             world.step(Step::Finish(0, Way::Success));
+            world.step(Step::Next);
+            world.step(Step::Close);
             world.step(Step::Send(3));
             world.step(Step::Sent);
             world.check();

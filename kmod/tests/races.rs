@@ -7,11 +7,15 @@
 mod memory;
 
 use loom::{
-    sync::{Arc, Condvar, Mutex},
+    sync::{
+        atomic::{AtomicU64, Ordering},
+        Arc, Condvar, Mutex,
+    },
     thread,
 };
 use memory::Memory;
 use nlcall_kmod::{
+    burst::{Burst, Hand, Word},
     calls::{Calls, Incoming, Which},
     ended::{self, Ending, Next, Stop},
     reject::errno,
@@ -25,38 +29,66 @@ const STRIDE: u32 = 1;
 struct Inner {
     open: bool,
     calls: Calls<(), Memory<()>>,
+    hand: Hand<()>,
     interrupted: bool,
+}
+
+struct Atomic(AtomicU64);
+
+impl Word for Atomic {
+    fn load(&self) -> u64 {
+        self.0.load(Ordering::Acquire)
+    }
+
+    fn peek(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn exchange(&self, old: u64, new: u64) -> Result<(), u64> {
+        let exchanged = self
+            .0
+            .compare_exchange(old, new, Ordering::AcqRel, Ordering::Relaxed);
+        exchanged.map(drop)
+    }
 }
 
 /// A session with one worker.
 #[derive(Clone)]
 struct Session {
     inner: Arc<Mutex<Inner>>,
+    burst: Arc<Burst<Atomic>>,
     wake: Arc<Condvar>,
 }
 
 impl Session {
-    /// A session with these calls in its queue, as one message.
+    /// A session with these calls in its queue, as one message, each with a time limit.
     fn new(flags: &[u32]) -> Self {
+        Self::with_calls(flags, 1)
+    }
+
+    fn with_calls(flags: &[u32], timeout_ns: u64) -> Self {
         let mut calls = Calls::new(Memory::new(flags.len()));
         let mut incoming = Incoming::new(&mut []);
         for (place, flags) in flags.iter().enumerate() {
             let call = Call {
                 user_data: place as u64,
                 nr: 39,
+                args: [place as u64; 6],
                 flags: *flags,
-                timeout_ns: 1,
+                timeout_ns,
                 ..Call::default()
             };
-            assert!(calls.accept(&mut incoming, place, &call, (), 0));
+            assert!(calls.accept(&mut incoming, place, &call, &(), 0));
         }
         calls.queue(&mut incoming.heads(), u32::MAX, None);
         Self {
             inner: Arc::new(Mutex::new(Inner {
                 open: true,
                 calls,
+                hand: Hand::default(),
                 interrupted: false,
             })),
+            burst: Arc::new(Burst::new(Atomic(AtomicU64::new(0)))),
             wake: Arc::new(Condvar::new()),
         }
     }
@@ -95,6 +127,53 @@ impl Session {
         }
     }
 
+    /// The worker, where it takes all calls at once. Which of them ran.
+    fn burst(&self) -> Vec<u64> {
+        let mut ran = Vec::new();
+        // SAFETY: This is the worker, without a burst.
+        let taken =
+            self.with(|inner| unsafe { inner.hand.take(&mut inner.calls, &self.burst, WORKER, 8) });
+        if taken.is_none() {
+            return ran;
+        }
+        while let Some(at) = self.burst.progress().next() {
+            // SAFETY: This is the worker, and the call is the one that began last.
+            unsafe {
+                ran.push(self.burst.call(at).1[0]);
+                self.burst.ended(at, 5);
+            }
+        }
+        self.with(|inner| {
+            // Nobody meant the next call with it.
+            inner.interrupted = false;
+            // SAFETY: This is the worker.
+            unsafe { inner.hand.close(&mut inner.calls, &self.burst) }
+        });
+        ran
+    }
+
+    /// The worker is said to block: what it has not begun waits again.
+    fn recall(&self) {
+        self.with(|inner| inner.hand.recall(&mut inner.calls, &self.burst));
+    }
+
+    /// CANCEL, of calls of a burst: what its answer says.
+    fn cancel_taken(&self, which: Which) -> (u32, u32) {
+        let canceled = self.with(|inner| {
+            let (calls, hand) = (&mut inner.calls, &mut inner.hand);
+            calls.cancel_waiting(which, 0, u32::MAX, |_, at| hand.withdraw(&self.burst, at))
+        });
+        let interrupted = self.with(|inner| {
+            let calls = &mut inner.calls;
+            calls.cancel_running(which, 0, u32::MAX, |_, at| {
+                let runs = at.is_none_or(|at| self.burst.progress().ask(at));
+                inner.interrupted |= runs;
+                runs
+            })
+        });
+        (canceled, interrupted)
+    }
+
     /// What the system call returns.
     fn execute(&self, blocks: bool) -> i64 {
         let mut inner = self.inner.lock().unwrap();
@@ -111,10 +190,14 @@ impl Session {
 
     /// CANCEL: what its answer says.
     fn cancel(&self, which: Which) -> (u32, u32) {
-        let canceled = self.with(|inner| inner.calls.cancel_waiting(which, 0, u32::MAX));
+        let canceled =
+            self.with(|inner| inner.calls.cancel_waiting(which, 0, u32::MAX, |_, _| false));
         let interrupted = self.with(|inner| {
             let running = &mut inner.calls;
-            let found = running.cancel_running(which, 0, u32::MAX, |_| inner.interrupted = true);
+            let found = running.cancel_running(which, 0, u32::MAX, |_, _| {
+                inner.interrupted = true;
+                true
+            });
             self.wake.notify_all();
             found
         });
@@ -280,4 +363,30 @@ fn a_chain_is_cancelled_while_it_goes_from_one_call_to_the_next() {
             assert_eq!(third.0, expected);
         });
     }
+}
+
+#[test]
+fn calls_of_a_burst_run_once_or_never() {
+    in_every_order(|| {
+        let session = Session::with_calls(&[0, 0, 0], 0);
+        let worker = spawn(&session, Session::burst);
+        let recaller = spawn(&session, Session::recall);
+        let answer = session.cancel_taken(Which::UserData(1));
+        let ran = worker.join().unwrap();
+        recaller.join().unwrap();
+        // Another worker carries on with what was left.
+        let rest = session.burst();
+        let mut all = [ran, rest].concat();
+        let outcomes = session.outcomes();
+        assert_eq!(outcomes.len(), 3);
+        assert_consistent(outcomes[1].0, answer, false, false);
+        all.sort_unstable();
+        let expected: Vec<u64> = (0..3)
+            .filter(|at| outcomes[*at as usize].0 == Outcome::Ran)
+            .collect();
+        assert_eq!(all, expected);
+        assert!(outcomes.iter().all(|it| it.0 != Outcome::Ran || it.1 == 5));
+        // The calls beside the one that was cancelled ran.
+        assert!(all.starts_with(&[0]) && all.ends_with(&[2]));
+    });
 }

@@ -15,6 +15,7 @@ const STATES: &[&str] = &[
     "Asked",
     "Queued",
     "Chained",
+    "Taken",
     "Running",
     "Interrupted",
     "Done",

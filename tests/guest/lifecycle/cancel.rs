@@ -36,6 +36,7 @@ pub const TESTS: &[Test] = tests![
     cancel_while_stopped,
     cancel_races_with_stop,
     cancel_races_with_the_end_of_the_call,
+    cancel_races_with_calls_that_are_taken_together,
 ];
 
 /// Long enough that it only ends because it is cancelled.
@@ -336,6 +337,48 @@ fn cancel_races_with_the_end_of_the_call() {
             ran + count(Outcome::Canceled) + count(Outcome::Interrupted),
             4
         );
+    }
+    session::close(session);
+}
+
+/// A worker takes many calls at once: those that it has not begun can be cancelled all the same,
+/// one or all of them.
+fn cancel_races_with_calls_that_are_taken_together() {
+    const CALLS: u64 = 200;
+
+    let session = Session::open().expect("a session");
+    let pipe = Pipe::new();
+    for round in 0..scaled(100, 2_000) as u64 {
+        let writes = (0..CALLS).map(|_| calls::write(&pipe.writer, Memory::holding(b"x")));
+        session::submit(&session, 0, writes);
+        let which = match round % 3 {
+            0 => Cancel::All,
+            1 => Cancel::Fd(pipe.writer.as_raw_fd()),
+            _ => Cancel::UserData(round % CALLS),
+        };
+        let found = session.cancel(which).expect("an answer");
+        let completions = session::collect(&session, CALLS as usize);
+        let count = |outcome| {
+            let all = completions.values();
+            all.filter(|it| it.outcome == outcome).count()
+        };
+        let (ran, canceled) = (count(Outcome::Ran), count(Outcome::Canceled));
+        assert_eq!(canceled, found.canceled as usize, "{completions:?}");
+        assert!(
+            found.interrupted <= 4,
+            "no more are interrupted than run: {found:?}"
+        );
+        if let Cancel::UserData(one) = which {
+            assert!(found.canceled + found.interrupted <= 1, "{found:?}");
+            let others = completions.iter().filter(|(name, _)| **name != one);
+            assert!(
+                others.clone().all(|(_, it)| it.outcome == Outcome::Ran),
+                "{completions:?}"
+            );
+        }
+        // A call that wrote says so, and one that says so wrote.
+        assert_eq!(pipe.take().len(), ran, "{completions:?}");
+        assert_eq!(ran + canceled + count(Outcome::Interrupted), CALLS as usize);
     }
     session::close(session);
 }

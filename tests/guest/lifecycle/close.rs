@@ -10,6 +10,7 @@ use std::{
 };
 
 use nix::unistd::Pid;
+use nlcall::raw::CallFlags;
 use nlcall_tests::{
     calls, memory::Memory, message::Message, patience, pipe::Pipe, session, socket::RawSocket,
     threads,
@@ -60,7 +61,17 @@ fn close_ends_what_is_in_flight() {
     let port_id = socket.port_id();
     let (pipe, untouched) = (Pipe::new(), Pipe::new());
     let blocked = (0..super::worker_cap()).map(|_| pipe.read_call());
-    let waiting = (0..8).map(|_| calls::write(&untouched.writer, Memory::holding(b"never")));
+    // The first drains: two workers that run at the same time may otherwise begin one of these
+    // before one of those.
+    let waiting = (0..8).map(|at| {
+        let write = calls::write(&untouched.writer, Memory::holding(b"never"));
+        let first = at == 0;
+        if first {
+            write.flags(CallFlags::DRAIN)
+        } else {
+            write
+        }
+    });
     socket
         .submit_unanswered(blocked.chain(waiting))
         .expect("it is sent");

@@ -8,7 +8,7 @@ use std::{
 };
 
 use nix::unistd::{setresgid, setresuid, Gid, Uid};
-use nlcall::raw::{Call, Session};
+use nlcall::raw::{Call, CallFlags, Session};
 use nlcall_tests::{
     calls::{self, call},
     memory::Memory,
@@ -82,7 +82,9 @@ fn a_call_that_waits_keeps_the_credentials_of_its_submission() {
         let cap = session.features().max_workers as usize;
         let pipe = Pipe::new();
         let reads = (0..cap).map(|_| pipe.read_call());
-        session::submit(&session, 0, reads.chain([open_secret.clone()]));
+        // Of two workers that run at the same time, one could begin it before the last read.
+        let last = open_secret.clone().flags(CallFlags::DRAIN);
+        session::submit(&session, 0, reads.chain([last]));
         session::info_until(&session, "the last call waits", |info| {
             info.blocked as usize == cap && info.queued == 1
         });

@@ -58,8 +58,10 @@ pub const fn arg_kind(arg_kinds: u32, arg: usize) -> u32 {
     arg_kinds >> (arg as u32 * ARG_KIND_BITS) & ((1 << ARG_KIND_BITS) - 1)
 }
 
-/// The kind of the first argument.
-const KIND: u32 = (1 << ARG_KIND_BITS) - 1;
+/// `arg_kinds` of calls on a descriptor that comes from an earlier call, the most frequent ones of
+/// chains: alone, and with an output.
+const RESULT: u32 = ArgKind::Result as u32;
+const RESULT_AND_OUT_PTR: u32 = RESULT | (ArgKind::OutPtr as u32) << ARG_KIND_BITS;
 
 /// The lowest bit of each kind in `arg_kinds`.
 const LOWEST: u32 = 0x11_1111;
@@ -195,6 +197,22 @@ fn output_of(payload: &[u8], place: usize) -> bool {
         .is_some_and(|entry| outputs(half(entry, KINDS)) != 0)
 }
 
+/// How many of the first `count` entries are INLINE.
+#[cold]
+fn inline_among(payload: &[u8], count: usize) -> usize {
+    let entries = payload.chunks_exact(CALL).take(count);
+    let entries = entries.filter_map(|entry| entry.first_chunk());
+    entries
+        .filter(|entry| half(entry, FLAGS) & flag::INLINE != 0)
+        .count()
+}
+
+/// How many calls before `index` an argument may refer to, where its chain began at `chain`.
+#[inline(always)]
+fn reach(index: usize, chain: usize) -> usize {
+    index.wrapping_sub(chain).min(REACH)
+}
+
 /// Whether the call `earlier` lies before `index`, by `reach` calls at most.
 #[inline(always)]
 fn is_within(index: usize, earlier: usize, reach: usize) -> bool {
@@ -307,7 +325,8 @@ pub enum Shape {
     /// Every call is INLINE, and a number and arguments: it executes everywhere, whatever these
     /// are.
     Plain,
-    /// Each is that, INLINE or for a worker, and may have a place in a chain.
+    /// Each is that, INLINE or for a worker, and may have a place in a chain; none leaves its
+    /// completion out.
     Simple,
     /// Anything.
     Any,
@@ -592,7 +611,7 @@ impl Check {
         }
         // What changes with each entry is kept out of `self`, that is in registers.
         let start = self.count;
-        let (mut index, mut inline) = (start, 0_u32);
+        let (mut index, mut any, mut every) = (start, 0_u32, u32::MAX);
         let (mut chain, mut before) = (self.chain, self.before);
         for entry in payload.chunks_exact(CALL) {
             let Some(entry) = entry.first_chunk() else {
@@ -610,30 +629,45 @@ impl Check {
                 break;
             }
             if kinds != 0 {
-                if !self.refers_well(entry, kinds, index, chain, payload, start) {
+                let well = if kinds == RESULT || kinds == RESULT_AND_OUT_PTR {
+                    let earlier = word(entry, core::mem::offset_of!(Call, args)) as usize;
+                    is_within(index, earlier, reach(index, chain))
+                } else {
+                    self.refers_well(entry, kinds, index, chain, payload, start)
+                };
+                if !well {
                     break;
                 }
                 if flags & flag::INLINE == 0 {
                     self.note_references(kinds);
                 }
             }
-            inline = inline.wrapping_add(flags & flag::INLINE);
+            any |= flags;
+            every &= flags;
             before = flags;
             index = index.wrapping_add(1);
         }
-        self.inline += (inline / flag::INLINE) as usize;
+        if any & flag::SKIP_SUCCESS != 0 {
+            self.shape = Shape::Any;
+        }
+        let count = index - start;
+        self.inline += match (any & flag::INLINE, every & flag::INLINE) {
+            (0, _) => 0,
+            (_, 0) => inline_among(payload, count),
+            _ => count,
+        };
         self.count = index;
         self.chain = chain;
         self.before = before;
         if before & LINKS != 0 {
             self.note_outputs(payload, start);
         }
-        payload.get((index - start) * CALL..).unwrap_or_default()
+        payload.get(count * CALL..).unwrap_or_default()
     }
 
     /// Whether the arguments of the entry `index` are in good order, whose chain began at `chain`.
     /// `payload` holds the entries from `start` on.
-    #[inline(always)]
+    #[inline(never)]
     fn refers_well(
         &self,
         entry: &Entry,
@@ -643,19 +677,7 @@ impl Check {
         payload: &[u8],
         start: usize,
     ) -> bool {
-        let reach = index.wrapping_sub(chain).min(REACH);
-        let mut kinds = kinds;
-        // Most often it is a descriptor that comes from an earlier call.
-        if kinds & KIND == ArgKind::Result as u32 {
-            let earlier = word(entry, core::mem::offset_of!(Call, args)) as usize;
-            if !is_within(index, earlier, reach) {
-                return false;
-            }
-            kinds ^= ArgKind::Result as u32;
-            if kinds == 0 {
-                return true;
-            }
-        }
+        let reach = reach(index, chain);
         let output = outputs(kinds);
         let is_second = output != 0 && output >> output.trailing_zeros() != 1;
         if !are_of_chains(kinds) || is_second {
@@ -1201,7 +1223,6 @@ mod tests {
         for odd in [
             &[flagged(0)][..],
             &[flagged(link), plain],
-            &[flagged(inline | flag::SKIP_SUCCESS)],
             &[flagged(link), with_arg(0, ArgKind::Result, 1, inline)],
             &[with_arg(0, ArgKind::OutPtr, 1, inline)],
         ] {
@@ -1219,6 +1240,7 @@ mod tests {
                 ..plain
             },
             flagged(flag::DRAIN),
+            flagged(inline | flag::SKIP_SUCCESS),
         ] {
             assert_eq!(shape(CALL, &[plain, odd, plain]), Shape::Any, "{odd:?}");
         }

@@ -605,7 +605,7 @@ static __always_inline bool nlcall_refer(const struct nlcall_row *row, struct nl
 			return false;
 		*args = from->ret;
 		kinds ^= NLCALL_RESULT;
-		if (!kinds)
+		if (!kinds || kinds == NLCALL_OUT_PTR << 4)
 			return true;
 	}
 	all = nlcall_references(kinds);
@@ -666,9 +666,7 @@ static __always_inline u32 nlcall_loop(const struct nlcall_row *row, bool plain,
 	for (at = start; at != end; at += 4, entry++) {
 		struct nlcall_called called;
 
-		if (!plain &&
-		    (unlikely((entry->flags | NLCALL_LINKS) != (NLCALL_INLINE | NLCALL_LINKS)) ||
-		     (entry->arg_kinds && unlikely(!nlcall_refer(row, entry)))))
+		if (!plain && entry->arg_kinds && unlikely(!nlcall_refer(row, entry)))
 			break;
 		called = nlcall_switch_to(&regs, entry->nr, entry->args);
 		if (unlikely(called.state || !READ_ONCE(*open) ||

@@ -127,10 +127,10 @@ struct nlcall_entry {
 	s64 ret;
 } __packed __aligned(4);
 #define NLCALL_LINK		1u
-#define NLCALL_LINKS		3u	/* or HARDLINK */
 #define NLCALL_INLINE		8u
 /* Lowest bits of the kinds of arguments: 4 is LOAD, 5 is OUT_PTR. */
 #define NLCALL_RESULT		3u
+#define NLCALL_OUT_PTR		5u
 #define NLCALL_KINDS		0x111111
 /*
  * Entries of one attribute, which begins with the call @first of the message
@@ -145,11 +145,11 @@ struct nlcall_row {
 	bool plain;
 };
 /*
- * Makes the calls of @row, of which parse.rs said that they are simple, and
- * writes their results behind the @done that are there. Returns how many. Where those are not
- * all, @last says what became of the next one. With NLCALL_CALLED_NOT it was
- * not made: it is more than a link of a chain, or an argument of it is not
- * found so simply. Otherwise it was made, its result is not written, and it
+ * Makes the calls of @row, all of them INLINE, of which parse.rs said that
+ * they are simple, and writes their results behind the @done that are there.
+ * Returns how many. Where those are not all, @last says what became of the next
+ * one. With NLCALL_CALLED_NOT it was not made: an argument of it is not found so
+ * simply. Otherwise it was made, its result is not written, and it
  * needs a closer look: it was interrupted, broke its chain or left something
  * behind, @open became 0, or writing faulted. In every case those of its
  * arguments that are values by now are marked as such.

@@ -517,7 +517,7 @@ pub fn call_until(nr: u32, args: *const u64, deadline: i64) -> Called {
     unsafe { ffi::nlcall_call_until(nr, args, deadline) }
 }
 
-/// Makes the calls of these entries, which are simple or even plain, and writes their results into
+/// Makes the calls of these entries, which are INLINE and simple or even plain, and writes their results into
 /// the array at `head`, from `index` on. Says how many. Where that is not all of them, the next one
 /// needs care: it was not made, or this came back and its result was not written. Those of its
 /// arguments that are values by now are marked as such.
@@ -557,8 +557,7 @@ static nlcall_lengths: [u8; policy::NUMBERS] = ended::LENGTHS;
 
 const _: () = {
     // What `shim.h` repeats of the wire format.
-    assert!(flag::LINK == 1 && flag::LINK | flag::HARDLINK == 3);
-    assert!(flag::INLINE == 8);
+    assert!(flag::LINK == 1 && flag::INLINE == 8);
     assert!(core::mem::offset_of!(Call, flags) == 12);
     assert!(core::mem::offset_of!(Call, args) == 16);
     assert!(core::mem::offset_of!(Call, arg_kinds) == 64);

@@ -62,7 +62,8 @@ enum Task {
     /// Runs all tests, on this machine and in the guest; the last line is the sum
     ///
     /// Besides the tests of every package: the promises of `vm`, the guest's kernel log, unloading
-    /// the module, the table of system calls and the licence lines.
+    /// the module, the table of system calls and the licence lines. With `--kernel debug`, only
+    /// those in which the kernel has a part: not the packages' own, nor the licence lines.
     Test {
         /// Run the long form and write its result into docs/results
         #[arg(long)]

@@ -102,7 +102,7 @@ impl Death {
 
 fn random_death() {
     let references = module::references();
-    let total = scaled(500, 10_000);
+    let total = patience::affordable(scaled(500, 10_000));
     let mut living = BTreeMap::new();
     let mut deaths = BTreeMap::<Death, usize>::new();
     let mut next = 0;

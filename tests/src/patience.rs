@@ -17,14 +17,25 @@ const BOUND: Duration = Duration::from_secs(60);
 
 const STEP: Duration = Duration::from_millis(1);
 
-/// A time that is long enough in a stock kernel, for the kernel that runs.
-#[must_use]
-pub fn scaled(duration: Duration) -> Duration {
+/// 1 in a stock kernel.
+fn factor() -> u32 {
     static BY: LazyLock<u32> = LazyLock::new(|| match std::env::var(FACTOR) {
         Ok(factor) => factor.parse().expect("a factor"),
         Err(_) => 1,
     });
-    duration.saturating_mul(*BY)
+    *BY
+}
+
+/// A time that is long enough in a stock kernel, for the kernel that runs.
+#[must_use]
+pub fn scaled(duration: Duration) -> Duration {
+    duration.saturating_mul(factor())
+}
+
+/// How many random attempts, of so many in a stock kernel, take as long in the kernel that runs.
+#[must_use]
+pub fn affordable(attempts: u64) -> u64 {
+    attempts.div_ceil(factor().into())
 }
 
 /// Waits until the condition holds; `what` completes the sentence "waited in vain until".

@@ -59,10 +59,15 @@ impl Pool {
         self.running() < self.max_running + u32::from(woken)
     }
 
-    /// How many of the `queued` calls a worker takes at once: those that may run beside it get as
-    /// many.
+    /// How many of the `queued` calls a worker takes at once. Where others may run beside it, half
+    /// of its share: what is left evens out how long they take, and few calls are taken one by
+    /// one, in their order.
     pub fn burst(&self, queued: u32) -> u32 {
-        (queued / self.max_running.max(1)).clamp(1, burst::MOST)
+        let parts = match self.max_running {
+            0 | 1 => 1,
+            several => 2 * several,
+        };
+        (queued / parts).clamp(1, burst::MOST)
     }
 
     /// Whether a call that waits now waits for the end of a running one or for a new worker.
@@ -248,6 +253,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_burst_leaves_work_for_those_that_run_beside() {
+        let size = |max_running, queued| {
+            let pool = Pool {
+                max_running,
+                ..Pool::default()
+            };
+            pool.burst(queued)
+        };
+        assert_eq!(
+            [1, 4, 64].map(|queued| size(1, queued)),
+            [1, 4, burst::MOST]
+        );
+        assert_eq!([1, 7, 8, 64].map(|queued| size(2, queued)), [1, 1, 2, 16]);
+        assert_eq!(
+            [16, 64, 16_384].map(|queued| size(4, queued)),
+            [2, 8, burst::MOST]
+        );
     }
 
     #[test]

@@ -42,6 +42,16 @@ impl Group {
     }
 }
 
+/// Fails where `bytes` of kernel memory are more than `most`, unless the kernel needs some for its
+/// own checks.
+#[track_caller]
+pub fn assert_at_most(bytes: usize, most: usize, what: &str) {
+    assert!(
+        bytes <= most || patience::kernel_checks(),
+        "{bytes} bytes for {what}, {most} at most"
+    );
+}
+
 impl Drop for Group {
     fn drop(&mut self) {
         patience::until("the control group is empty", || {

@@ -26,6 +26,13 @@ fn factor() -> u32 {
     *BY
 }
 
+/// Whether the kernel checks its memory. Then each piece takes more of it, and is kept for a while
+/// when it is given back, so that nothing can be said about how much something takes.
+#[must_use]
+pub fn kernel_checks() -> bool {
+    factor() > 1
+}
+
 /// A time that is long enough in a stock kernel, for the kernel that runs.
 #[must_use]
 pub fn scaled(duration: Duration) -> Duration {

@@ -230,7 +230,13 @@ fn the_limit_of_bytes_of_inline_calls_is_named() {
             // Ten reads of one byte each, the first of which blocks.
             let reader = scope.spawn(|| {
                 let reads = inline(pipe.read_call(), CALLS);
-                assert_eq!(submit(&mut other, &reads).errno, 0);
+                // The others may be in the way of these as well.
+                patience::until("the reads are accepted", || {
+                    let answer = submit(&mut other, &reads);
+                    let busy = answer.is_rejection(libc::EBUSY, "max_inline_bytes 1200");
+                    assert!(answer.errno == 0 || busy, "{answer:?}");
+                    !busy
+                });
                 assert_eq!(other.completions(CALLS).len(), CALLS);
             });
             patience::until("the other thread's message is in the way", || {

@@ -68,11 +68,6 @@ impl Set {
         self.0 == 0
     }
 
-    /// How many there are.
-    pub fn len(self) -> u32 {
-        self.0.count_ones()
-    }
-
     /// Takes out the first one.
     pub fn pop(&mut self) -> Option<u32> {
         let at = self.0.trailing_zeros();
@@ -183,7 +178,6 @@ impl<W: Word> Progress<W> {
 
 /// A call of a burst: what its worker needs of its slot.
 #[derive(Clone, Copy, Debug, Default)]
-#[repr(C)]
 pub struct Entry {
     /// The arguments.
     pub args: [u64; 6],

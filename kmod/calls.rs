@@ -193,9 +193,7 @@ impl<C> Slot<C> {
         let known = self.sources.iter().all(|(arg, _)| arg != 0);
         known.then_some(self.args[0])
     }
-}
 
-impl<C> Slot<C> {
     /// Takes in a call that is accepted.
     #[inline]
     fn fill(&mut self, call: &Call, context: Option<C>, now: u64) {

@@ -342,21 +342,6 @@ static void nlcall_clear_alarm(struct nlcall_alarm *alarm)
 	destroy_hrtimer_on_stack(&alarm->timer);
 }
 
-long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred)
-{
-	struct pt_regs regs __uninitialized;
-	const struct cred *old = override_creds(cred);
-	long ret = nlcall_make(&regs, nr, args);
-
-	/* What the call left to do at the return to user mode: closing files. */
-	if (test_and_clear_thread_flag(TIF_NOTIFY_RESUME) && task_work_pending(current))
-		static_call(nlcall_work)();
-	WARN_ON_ONCE(current_cred() != cred);
-	revert_creds(old);
-	cond_resched_tasks_rcu_qs();
-	return ret;
-}
-
 const struct cred *nlcall_burst_begin(const struct cred *cred)
 {
 	return override_creds(cred);
@@ -370,6 +355,7 @@ struct nlcall_called nlcall_burst_call(u32 nr, const u64 *args)
 	unsigned long ti = read_thread_flags();
 
 	if (unlikely(ti & (_TIF_NOTIFY_RESUME | _TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY))) {
+		/* What the call left to do at the return to user mode: closing files. */
 		if (test_and_clear_thread_flag(TIF_NOTIFY_RESUME) && task_work_pending(current))
 			static_call(nlcall_work)();
 		cond_resched_tasks_rcu_qs();
@@ -383,6 +369,15 @@ void nlcall_burst_end(const struct cred *cred, const struct cred *old)
 	WARN_ON_ONCE(current_cred() != cred);
 	revert_creds(old);
 	cond_resched_tasks_rcu_qs();
+}
+
+long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred)
+{
+	const struct cred *old = nlcall_burst_begin(cred);
+	long ret = nlcall_burst_call(nr, args).ret;
+
+	nlcall_burst_end(cred, old);
+	return ret;
 }
 
 long nlcall_execute_until(u32 nr, const u64 *args, const struct cred *cred, s64 deadline,

@@ -251,17 +251,11 @@ impl Worker {
         let rests = loop {
             turn = match turn {
                 Turn::Execute(assignment) => {
-                    if !works {
-                        self.thread.begin();
-                        works = true;
-                    }
+                    self.begin(&mut works, assignment.spare);
                     self.execute(assignment)
                 }
                 Turn::Burst(dealt) => {
-                    if !works {
-                        self.thread.begin();
-                        works = true;
-                    }
+                    self.begin(&mut works, dealt.spare);
                     self.execute_burst(&dealt)
                 }
                 Turn::Again => self.session.assign(self.id),
@@ -275,12 +269,20 @@ impl Worker {
         works || !rests
     }
 
-    /// Executes the calls of the burst. Says what comes then.
-    fn execute_burst(&self, dealt: &Dealt) -> Turn {
-        if dealt.spare {
+    /// Before it executes: `works` says whether it has before.
+    fn begin(&self, works: &mut bool, spare: bool) {
+        if !*works {
+            self.thread.begin();
+            *works = true;
+        }
+        if spare {
             // Before this worker may block, another must be there to carry on.
             self.session.provide_spare();
         }
+    }
+
+    /// Executes the calls of the burst. Says what comes then.
+    fn execute_burst(&self, dealt: &Dealt) -> Turn {
         let mut interrupted = None;
         {
             let in_force = self.thread.with(&dealt.credentials);
@@ -315,10 +317,6 @@ impl Worker {
 
     /// Executes one call. Says what comes then.
     fn execute(&self, mut assignment: Assignment) -> Turn {
-        if assignment.spare {
-            // Before this worker may block, another must be there to carry on.
-            self.session.provide_spare();
-        }
         match assignment.prepare() {
             Err(ending) => self.finish(&assignment, ending),
             Ok(()) => {

@@ -15,7 +15,7 @@ use netlink_packet_generic::{
 };
 use netlink_sys::{protocols::NETLINK_GENERIC, Socket, SocketAddr};
 use nlcall::raw::Call;
-use nlcall_abi::{CallResult, FAMILY_NAME};
+use nlcall_abi::{session, CallResult, Command, FAMILY_NAME};
 use rustix::{
     io::Errno,
     net::{recv, sockopt, RecvFlags},
@@ -195,6 +195,16 @@ impl RawSocket {
     /// The replies to a request that came before its answer.
     pub fn replies(&self) -> &[Attributes] {
         &self.replies
+    }
+
+    /// What the kernel knows about the session of this socket.
+    pub fn own_session(&mut self) -> Attributes {
+        let mut message = Message::new(self.family(), Command::SessionGet);
+        message.attribute(session::OWN, &[]);
+        let [own] = &self.dump(message)[..] else {
+            panic!("one session of this socket");
+        };
+        own.clone()
     }
 
     /// Sends a dump request and waits for its end.

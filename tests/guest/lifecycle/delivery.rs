@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use nlcall::raw::{Outcome, Session};
-use nlcall_abi::{session as attribute, Command};
+use nlcall_abi::session as attribute;
 use nlcall_tests::{calls, event::Event, message::Message, patience, session, socket::RawSocket};
 
 use crate::harness::{scaled, tests, Test};
@@ -102,10 +102,7 @@ fn a_lost_acknowledgement_can_be_asked_for() {
     );
 
     // The last SUBMIT was accepted, says the kernel.
-    let mut question = Message::new(socket.family(), Command::SessionGet);
-    question.attribute(attribute::OWN, &[]);
-    let own = socket.dump(question);
-    assert_eq!(own.len(), 1, "the socket's own session");
-    assert_eq!(own[0].u32(attribute::LAST_SEQ), Some(messages));
-    assert_eq!(own[0].u64(attribute::ACCEPTED), Some(u64::from(messages)));
+    let own = socket.own_session();
+    assert_eq!(own.u32(attribute::LAST_SEQ), Some(messages));
+    assert_eq!(own.u64(attribute::ACCEPTED), Some(u64::from(messages)));
 }

@@ -9,7 +9,6 @@ use nlcall_abi::{cancel, config, flag, session as attr, Command, Latency};
 use nlcall_tests::{
     calls::{self, call},
     config::Changed,
-    event::Attributes,
     memory::Memory,
     message::Message,
     patience,
@@ -32,22 +31,15 @@ pub const TESTS: &[Test] = tests![
     every_session_is_shown_with_all_it_has,
 ];
 
-/// What the kernel knows about the session of a socket.
-fn counters(socket: &mut RawSocket) -> Attributes {
-    let mut message = Message::new(socket.family(), Command::SessionGet);
-    message.attribute(attr::OWN, &[]);
-    let [own] = &socket.dump(message)[..] else {
-        panic!("one session of this socket");
-    };
-    own.clone()
-}
-
 fn count(socket: &mut RawSocket, kind: u16) -> u64 {
-    counters(socket).u64(kind).expect("the counter is shown")
+    socket
+        .own_session()
+        .u64(kind)
+        .expect("the counter is shown")
 }
 
 fn latencies(socket: &mut RawSocket) -> BTreeMap<u32, Latency> {
-    let latencies = counters(socket).values(attr::LATENCY);
+    let latencies = socket.own_session().values(attr::LATENCY);
     let latencies: Vec<Latency> = latencies
         .iter()
         .map(|bytes| Latency::read_from_bytes(bytes).expect("one latency"))
@@ -103,7 +95,7 @@ fn calls_are_counted_by_how_they_ended() {
     let answer = socket.submit([calls::getpid(), call(libc::SYS_rt_sigreturn, &[])]);
     assert_eq!(answer.errno, libc::EOPNOTSUPP);
 
-    let counters = counters(&mut socket);
+    let counters = socket.own_session();
     let counted = |kind| counters.u64(kind);
     assert_eq!(counted(attr::ACCEPTED), Some(8));
     assert_eq!(counted(attr::REJECTED), Some(2));
@@ -209,7 +201,7 @@ fn what_a_rejected_message_accepted_is_taken_back() {
             "{answer:?}"
         );
     }
-    let rejected = counters(&mut socket);
+    let rejected = socket.own_session();
     assert_eq!(rejected.u64(attr::ACCEPTED), Some(0));
     assert_eq!(rejected.u64(attr::REJECTED), Some(3 * 202));
     assert_eq!(rejected.u64(attr::CANCELED), Some(0));
@@ -221,7 +213,7 @@ fn what_a_rejected_message_accepted_is_taken_back() {
     drop(limit);
     accept(&mut socket, &batch);
     assert_eq!(socket.completions(202).len(), 202);
-    let accepted = counters(&mut socket);
+    let accepted = socket.own_session();
     assert_eq!(accepted.u64(attr::ACCEPTED), Some(202));
     assert_eq!(accepted.u64(attr::DELIVERED), Some(202));
     assert_eq!(accepted.u64(attr::INLINE), Some(1));
@@ -238,14 +230,14 @@ fn workers_without_a_call_are_counted() {
     patience::until("the reads block", || {
         session::of_port(socket.port_id()).is_some_and(|it| it.blocked == 5)
     });
-    let before = counters(&mut socket);
+    let before = socket.own_session();
     let workers = before.u32(attr::WORKERS).expect("workers are counted");
     assert!(workers >= 5);
     assert_eq!(before.u32(attr::IDLE), Some(workers - 5));
     pipe.fill(&[0; 5]);
     socket.completions(5);
     patience::until("all rest", || {
-        let counters = counters(&mut socket);
+        let counters = socket.own_session();
         counters.u32(attr::IDLE) == Some(workers) && counters.u32(attr::WORKERS) == Some(workers)
     });
 }

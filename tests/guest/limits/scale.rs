@@ -13,14 +13,12 @@ use nix::{
     unistd::{setresuid, Pid, Uid},
 };
 use nlcall::raw::Call;
-use nlcall_abi::{config as attr, session, Command};
+use nlcall_abi::{config as attr, session};
 use nlcall_tests::{
     calls,
     config::Changed,
-    event::Attributes,
     group::{self, Group},
     memory::Memory,
-    message::Message,
     patience,
     pipe::Pipe,
     process::Child,
@@ -78,20 +76,10 @@ fn memory(group: &Group) -> usize {
     last.0
 }
 
-/// What the kernel knows about the session of this socket.
-fn own(socket: &mut RawSocket) -> Attributes {
-    let mut message = Message::new(socket.family(), Command::SessionGet);
-    message.attribute(session::OWN, &[]);
-    let [own] = &socket.dump(message)[..] else {
-        panic!("one session of this socket");
-    };
-    own.clone()
-}
-
 /// Waits until one call of each session blocks.
 fn wait_until_blocked(sockets: &mut [RawSocket]) {
     for socket in sockets {
-        wait_until(|| own(socket).u32(session::BLOCKED) == Some(1));
+        wait_until(|| socket.own_session().u32(session::BLOCKED) == Some(1));
     }
 }
 
@@ -156,7 +144,7 @@ fn a_thousand_sessions_have_a_hundred_thousand_calls_in_flight() {
         }
         wait_until_blocked(&mut sockets);
         for socket in &mut sockets {
-            let session = own(socket);
+            let session = socket.own_session();
             let shows = |attribute, value: u64| {
                 assert_eq!(session.u32(attribute), Some(value as u32), "{attribute}");
             };
@@ -233,12 +221,12 @@ fn thousands_of_pipes_are_read_at_once() {
         while reads.peek().is_some() {
             socket.accept(reads.by_ref().take(500));
         }
-        wait_until(|| own(&mut socket).u32(session::BLOCKED) == Some(pipes.len() as u32));
+        wait_until(|| socket.own_session().u32(session::BLOCKED) == Some(pipes.len() as u32));
 
         // All of them block, and a call that comes now is executed all the same.
         socket.accept([calls::getpid().user_data(u64::MAX)]);
         assert_eq!(socket.completions(1)[0].user_data, u64::MAX);
-        let during = own(&mut socket);
+        let during = socket.own_session();
         assert_eq!(during.u32(session::BLOCKED), Some(pipes.len() as u32));
         assert_eq!(during.u32(session::IN_FLIGHT), Some(pipes.len() as u32));
         assert!(during.value(session::SATURATED).is_none());

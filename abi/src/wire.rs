@@ -25,6 +25,12 @@ pub const TRACE_GROUP: &str = "trace";
 /// Largest [`Command::Complete`] message in bytes, headers included, unless the session raised it.
 pub const MAX_COMPLETE_LEN: usize = 8192;
 
+/// Most bytes of the area of a message ([`submit::DATA`]).
+pub const MAX_AREA: usize = 1 << 20;
+
+/// Most bytes of the output areas of one call ([`ArgKind::Out`]).
+pub const MAX_OUTPUT: usize = 60_000;
+
 /// Netlink protocol number of the classic front end.
 pub const CLASSIC_PROTOCOL: u32 = 28;
 
@@ -63,11 +69,17 @@ pub mod submit {
     /// Binary, may repeat: packed array of [`Call`](super::Call). `nla_len` is 16 bits wide, so
     /// longer batches use several attributes; an entry never straddles two of them.
     pub const CALLS: u16 = 2;
-    /// Binary, may repeat (the payloads are concatenated): bytes that arguments refer to.
+    /// Binary, may repeat (the payloads are concatenated): bytes that arguments refer to. They are
+    /// copied to an area in the memory of the executing process, before its first call starts. The
+    /// area reaches to the end of these bytes or of the last output area, whichever is behind, at
+    /// most [`MAX_AREA`](super::MAX_AREA) bytes; beyond the bytes it is zero. It is unmapped when
+    /// the last call of the message has ended. Only for calls of workers.
     pub const DATA: u16 = 3;
     /// Binary, may repeat: packed array of [`Reloc`](super::Reloc).
     pub const RELOC: u16 = 4;
-    /// `u32`: a pidfd of the sender; the calls execute in that process.
+    /// `u32`: a pidfd of the sender; the calls execute in that process, on workers of its own, with
+    /// the credentials that its leader has at that moment. The sender needs the right to ptrace
+    /// it, and `CAP_SYS_ADMIN` in the initial user namespace where it is under seccomp.
     pub const TARGET_PIDFD: u16 = 5;
     /// `u64`: address of a [`ResultsHeader`](super::ResultsHeader) in the sender, a multiple of 8.
     /// The results are written behind it instead of being sent in a [`Command::Complete`] message;
@@ -201,8 +213,11 @@ pub mod session {
     /// Binary, may repeat: a [`Latency`](super::Latency) for each system call number with delivered
     /// completions of calls for workers.
     pub const LATENCY: u16 = 25;
+    /// `u32`: the calls execute in another process, the owner, on behalf of the process with this
+    /// id (thread group), 0 where that is not visible or has ended.
+    pub const TARGET_OF: u16 = 26;
     /// Highest attribute number.
-    pub const MAX: u16 = LATENCY;
+    pub const MAX: u16 = TARGET_OF;
 }
 
 /// Attributes of a reply to [`Command::CallGet`].
@@ -295,16 +310,22 @@ pub mod flag {
 pub enum ArgKind {
     /// The argument itself.
     Value = 0,
-    /// Offset into DATA; the bytes are placed in the executing process's memory.
+    /// Offset in the message's area ([`submit::DATA`]), at or before its end; the call gets the
+    /// address.
     Data = 1,
-    /// Output area: length in the upper 32 bits, offset in the lower; returned in the
-    /// completion's DATA.
+    /// Output area: length in the upper 32 bits, offset in the message's area
+    /// ([`submit::DATA`]) in the lower. The call gets the address; where it ran, with whatever
+    /// result, what is there then is returned in the completion's DATA, one area of the call behind
+    /// the other. The output areas of a message lie in its area in the order of the arguments and
+    /// do not overlap; those of a call have at most [`MAX_OUTPUT`](super::MAX_OUTPUT) bytes
+    /// together.
     Out = 2,
     /// Result of an earlier call of the same chain: its index in the batch.
     Result = 3,
     /// Field of the output of an earlier call of the same chain: index in the batch (bits 0..24),
     /// width in bytes (24..32: 1, 2, 4 or 8) and offset (32..64). It is read when the call starts
-    /// and extended with zeroes.
+    /// and extended with zeroes. The output is that of the call's only argument of kind
+    /// [`OutPtr`](ArgKind::OutPtr) or [`Out`](ArgKind::Out).
     Load = 4,
     /// The argument itself, an address: what the call writes there is its output, for
     /// [`Load`](ArgKind::Load). At most one argument of a call.
@@ -403,9 +424,9 @@ pub const LATENCY_BUCKETS: usize = 24;
 )]
 #[repr(C)]
 pub struct Reloc {
-    /// Offset in DATA of the eight bytes to fill in.
+    /// Offset in DATA of the eight bytes to fill in, a multiple of 8.
     pub at: u32,
-    /// Offset in DATA that they shall point to.
+    /// Offset in the message's area ([`submit::DATA`]) that they shall point to.
     pub to: u32,
 }
 

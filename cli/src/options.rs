@@ -216,7 +216,8 @@ IN FLIGHT  calls accepted whose completion was not delivered: QUEUED, RUNNING (B
 WORKERS    threads that execute calls, IDLE of them without one
 saturated  every worker up to the limit is blocked, and calls wait
 --long     INLINE: executed by their submitters; SKIPPED: succeeded without a completion, as asked;
-           CANCELED; TIMED OUT; REJECTED: named by messages that were rejected
+           CANCELED; TIMED OUT; REJECTED: named by messages that were rejected; FOR: the process
+           that the calls come from, where PID executes them on behalf of another one
 --latency  from acceptance to the delivery of the completion; half of the calls took no longer than
            P50, 99 of 100 no longer than P99, as powers of two
 

@@ -15,6 +15,8 @@ pub struct Errno(i32);
 
 impl Errno {
     pub(crate) const NOENT: Self = Self(nix::errno::Errno::ENOENT as i32);
+    pub(crate) const SRCH: Self = Self(nix::errno::Errno::ESRCH as i32);
+    pub(crate) const INVAL: Self = Self(nix::errno::Errno::EINVAL as i32);
     pub(crate) const INTR: Self = Self(nix::errno::Errno::EINTR as i32);
     pub(crate) const AGAIN: Self = Self(nix::errno::Errno::EAGAIN as i32);
     pub(crate) const BUSY: Self = Self(nix::errno::Errno::EBUSY as i32);

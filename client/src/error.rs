@@ -70,6 +70,47 @@ pub enum Error {
         limit: usize,
     },
 
+    /// A batch with [`Data`](crate::raw::Data) has more calls than one message can hold. Its calls
+    /// share the memory that travels with the message, so that it cannot be split.
+    #[error(
+        "a batch of {calls} calls with data does not fit in one message, which holds {limit} calls \
+         besides the data: use a larger send buffer, or several batches"
+    )]
+    BatchTooLong {
+        /// Calls in the batch.
+        calls: usize,
+        /// Most calls that one message of this session holds besides that data.
+        limit: usize,
+    },
+
+    /// A [`Data`](crate::raw::Data) is larger than the area that a message may have.
+    #[error(
+        "{len} bytes of data are more than a message may place in a process's memory: {}",
+        crate::raw::Data::MAX_LEN
+    )]
+    DataTooLong {
+        /// Its length in bytes.
+        len: usize,
+    },
+
+    /// There is no such process to make calls in.
+    #[error("process {pid}: {}", no_target(source))]
+    Target {
+        /// The number that was to be its.
+        pid: u32,
+        /// What `pidfd_open(2)` answered.
+        source: io::Error,
+    },
+
+    /// The loaded module is of an earlier release, which cannot do this.
+    #[error("the loaded module (version {version}) does not {what}: install that of this release")]
+    Unsupported {
+        /// What was asked for.
+        what: &'static str,
+        /// The module's version.
+        version: String,
+    },
+
     /// This is the child process that an INLINE `fork` or `clone` made, at the place where its
     /// parent submitted it. The session belongs to the parent.
     #[error("this is the child of an INLINE fork: the session belongs to its parent")]
@@ -108,6 +149,16 @@ pub enum Error {
     },
 }
 
+/// Why there is no pidfd.
+fn no_target(error: &io::Error) -> String {
+    match error.raw_os_error().map(Errno::from_raw) {
+        Some(Errno::SRCH) => "there is none".to_owned(),
+        // The one since Linux 6.9, the other before.
+        Some(Errno::NOENT | Errno::INVAL) => "it is a thread, not a process".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
 impl Error {
     /// Whether a submission met a limit that completions of this session make room under:
     /// [`Session::wait_for_room`](crate::raw::Session::wait_for_room), then submit the rest.
@@ -123,7 +174,9 @@ impl Error {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Rejected { errno, .. } => Some(*errno),
-            Self::Io { source, .. } => source.raw_os_error().map(Errno::from_raw),
+            Self::Io { source, .. } | Self::Target { source, .. } => {
+                source.raw_os_error().map(Errno::from_raw)
+            }
             _ => None,
         }
     }

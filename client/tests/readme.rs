@@ -8,6 +8,10 @@ fn the_examples_of_the_readme_are_the_compiled_ones() {
     for (name, example) in [
         ("first_batch", include_str!("../examples/first_batch.rs")),
         ("chain", include_str!("../examples/chain.rs")),
+        (
+            "other_process",
+            include_str!("../examples/other_process.rs"),
+        ),
     ] {
         let code = example
             .split_once("\n\n")

@@ -119,10 +119,11 @@ fn sessions_are_shown() {
             .expect("a line for the session")
     };
     let (printed, _) = ends(&["ps", "--long"], 0);
-    // Accepted, delivered, and executed by the submitter; nothing went wrong.
+    // Accepted, delivered, and executed by the submitter; nothing went wrong, nor on behalf of another
+    // process.
     let line = line_of_session(&printed);
     assert!(
-        line.ends_with(&["2", "2", "1", "0", "0", "0", "0"].map(str::to_owned)),
+        line.ends_with(&["2", "2", "1", "0", "0", "0", "0", "-"].map(str::to_owned)),
         "{printed}"
     );
     let (printed, _) = ends(&["--json", "ps"], 0);

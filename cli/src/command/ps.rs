@@ -52,6 +52,7 @@ const MORE_COLUMNS: &[Column] = &[
     numbers("CANCELED"),
     numbers("TIMED OUT"),
     numbers("REJECTED"),
+    numbers("FOR"),
 ];
 
 /// With `--latency`.
@@ -93,6 +94,8 @@ pub fn run(options: &PsOptions, session: &Session, json: bool) -> Result<Status,
 struct Row {
     id: u64,
     pid: u32,
+    /// Of the process that the calls come from, where it is another one.
+    target_of: Option<u32>,
     comm: String,
     port_id: u32,
     state: &'static str,
@@ -174,6 +177,8 @@ impl Row {
             self.canceled.to_string(),
             self.timed_out.to_string(),
             self.rejected.to_string(),
+            self.target_of
+                .map_or_else(|| "-".to_owned(), |sender| sender.to_string()),
         ]
     }
 
@@ -232,6 +237,7 @@ impl From<SessionInfo> for Row {
         Self {
             id: info.id,
             pid: info.pid,
+            target_of: info.target_of,
             comm: info.comm,
             port_id: info.port_id,
             state: match info.state {
@@ -273,6 +279,7 @@ mod tests {
         let row = Row {
             id: 1,
             pid: 0,
+            target_of: Some(8),
             comm: "sh".to_owned(),
             port_id: 7,
             state: "open",
@@ -303,6 +310,7 @@ mod tests {
         assert_eq!(cells.len(), COLUMNS.len());
         assert_eq!(cells[..4], ["1", "-", "sh", "open, saturated"]);
         assert_eq!(row.more_cells().len(), MORE_COLUMNS.len());
+        assert_eq!(row.more_cells().last().map(String::as_str), Some("8"));
         let rows: Vec<_> = row.latency_cells().collect();
         assert!(rows
             .iter()

@@ -5,8 +5,9 @@ use std::{borrow::Cow, ops::Range};
 use nlcall_abi as abi;
 
 use super::{
-    chain::{has_sources, shift_sources},
-    Call, Chain,
+    chain::{has_sources, outputs_end, shift_sources},
+    enclosure::Enclosure,
+    Call, Chain, Data, Target,
 };
 
 /// Calls to be submitted together.
@@ -22,18 +23,25 @@ use super::{
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Batch {
     calls: Vec<abi::Call>,
+    data: Option<Box<Data>>,
+    target: Option<Target>,
 }
 
 impl Batch {
     /// An empty batch.
     pub const fn new() -> Self {
-        Self { calls: Vec::new() }
+        Self {
+            calls: Vec::new(),
+            data: None,
+            target: None,
+        }
     }
 
     /// An empty batch with room for this many calls.
     pub fn with_capacity(calls: usize) -> Self {
         Self {
             calls: Vec::with_capacity(calls),
+            ..Self::new()
         }
     }
 
@@ -46,6 +54,34 @@ impl Batch {
     /// Adds the calls of a chain at the end.
     pub fn push_chain(&mut self, chain: &Chain) -> &mut Self {
         self.calls.extend(chain.behind(self.calls.len()));
+        self
+    }
+
+    /// Sends this memory along, for arguments that are [`Arg::Data`](super::Arg::Data) or
+    /// [`Arg::Out`](super::Arg::Out). The batch is one message then, and its calls are none of them
+    /// INLINE.
+    pub fn data(&mut self, data: Data) -> &mut Self {
+        self.data = Some(Box::new(data));
+        self
+    }
+
+    /// Has all calls made in this process instead of the caller's. None of them is INLINE then. The
+    /// batch keeps the target's pidfd open until it is dropped.
+    ///
+    /// ```no_run
+    /// use nlcall::raw::{Batch, Call, Session, Target};
+    ///
+    /// const GETPID: u32 = 39;
+    /// // SAFETY: getpid has no arguments and no effects.
+    /// let mut batch = Batch::from(unsafe { Call::new(GETPID, &[]) });
+    /// batch.target(&Target::open(1234)?);
+    /// let session = Session::open()?;
+    /// session.submit(batch)?;
+    /// assert_eq!(session.wait()?.result(), Ok(1234));
+    /// # Ok::<(), nlcall::Error>(())
+    /// ```
+    pub fn target(&mut self, target: &Target) -> &mut Self {
+        self.target = Some(target.clone());
         self
     }
 
@@ -64,6 +100,25 @@ impl Batch {
         &self.calls
     }
 
+    /// What the messages of this batch hold besides its calls.
+    pub(super) fn enclosure(&self) -> Enclosure {
+        let data = self.data.as_deref().map(|data| {
+            let outputs = self.calls.iter().map(outputs_end).max().unwrap_or(0);
+            // What is behind the data is in the area only as an output.
+            let sent = match outputs >= data.len() as u64 {
+                true => data.bytes().len(),
+                false => data.len(),
+            };
+            (data, sent)
+        });
+        Enclosure::new(self.target.as_ref(), data)
+    }
+
+    /// The memory that is sent along, and the process that the calls are made in.
+    pub(super) fn environment(&self) -> (Option<&Data>, Option<&Target>) {
+        (self.data.as_deref(), self.target.as_ref())
+    }
+
     /// Removes the first `calls` calls. Where the others name calls by index, they count from the
     /// new beginning then.
     pub(super) fn discard(&mut self, calls: usize) {
@@ -75,6 +130,8 @@ impl Batch {
     pub(super) fn without_first(&self, calls: usize) -> Self {
         let mut rest = Self {
             calls: self.calls[calls..].to_vec(),
+            data: self.data.clone(),
+            target: self.target.clone(),
         };
         rebase(&mut rest.calls, calls);
         rest
@@ -109,6 +166,7 @@ impl FromIterator<Call> for Batch {
     fn from_iter<I: IntoIterator<Item = Call>>(calls: I) -> Self {
         Self {
             calls: calls.into_iter().map(abi::Call::from).collect(),
+            ..Self::new()
         }
     }
 }
@@ -117,6 +175,7 @@ impl From<Call> for Batch {
     fn from(call: Call) -> Self {
         Self {
             calls: vec![call.into()],
+            ..Self::new()
         }
     }
 }

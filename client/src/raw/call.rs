@@ -88,6 +88,13 @@ impl Call {
     ///
     /// For an INLINE call, "any moment" is while `submit` or `submit_into` runs, and it is over
     /// when that returned.
+    ///
+    /// For a call in [another process](super::Target) all of this is about that process: its memory,
+    /// its descriptors, its code. Nothing there refers to memory of this one, so that, where no memory
+    /// is shared, nothing can become invalid here. It is `unsafe` all the same: the call may pull away
+    /// from under the target's code what that relies on, and the caller answers for that. Addresses
+    /// that come from [`Arg::Data`](super::Arg::Data) and [`Arg::Out`](super::Arg::Out) are valid up
+    /// to the end of the area, and until the last call of the message is over.
     pub unsafe fn new(nr: u32, args: &[u64]) -> Self {
         assert!(
             args.len() <= 6,

@@ -27,6 +27,18 @@ pub enum Arg {
     /// The argument itself, an address: what the call writes there is its output, for
     /// [`Step::load`]. At most one argument of a call.
     OutPtr(u64),
+    /// The address of this offset in the batch's [`Data`](super::Data):
+    /// [`Place::address`](super::Place::address).
+    Data(u32),
+    /// The same; so many bytes there come back with the completion:
+    /// [`Place::output`](super::Place::output). Where it is the only such argument of the call, it is
+    /// its output for [`Step::load`] as well.
+    Out {
+        /// Where they begin.
+        offset: u32,
+        /// Their number.
+        len: u32,
+    },
     /// What an earlier call of the chain returned: [`Step::result`].
     Result(Step),
     /// A field of the output of an earlier call of the chain: [`Step::load`].
@@ -45,6 +57,11 @@ impl Arg {
         match self {
             Self::Value(value) => (ArgKind::Value, value),
             Self::OutPtr(address) => (ArgKind::OutPtr, address),
+            Self::Data(offset) => (ArgKind::Data, offset.into()),
+            Self::Out { offset, len } => (
+                ArgKind::Out,
+                u64::from(offset) | u64::from(len) << u32::BITS,
+            ),
             Self::Result(step) => (ArgKind::Result, step.0.into()),
             Self::Load { of, offset, width } => {
                 let width = u64::from(width) << LOAD_INDEX_BITS;
@@ -93,8 +110,8 @@ impl Step {
     }
 
     /// A field of type `T` in the output of the call, `offset` bytes after its beginning, as an
-    /// argument. The call has an [`Arg::OutPtr`], which says where its output lies. The field is
-    /// read when the later call starts, and extended with zeroes to 64 bits.
+    /// argument. The call has an [`Arg::OutPtr`] or one [`Arg::Out`], which says where its output
+    /// lies. The field is read when the later call starts, and extended with zeroes to 64 bits.
     ///
     /// A type of another length than 1, 2, 4 or 8 bytes does not compile.
     pub const fn load<T>(self, offset: u32) -> Arg {
@@ -144,8 +161,8 @@ impl Chain {
     ///
     /// - An argument comes from a [`Step`] that is no earlier call of this chain, or from one more
     ///   than 1024 calls back.
-    /// - It is a [`Load`](Arg::Load) from a call without [`OutPtr`](Arg::OutPtr), or of a length
-    ///   other than 1, 2, 4 or 8 bytes.
+    /// - It is a [`Load`](Arg::Load) from a call with neither [`OutPtr`](Arg::OutPtr) nor exactly one
+    ///   [`Out`](Arg::Out), or of a length other than 1, 2, 4 or 8 bytes.
     /// - This call is INLINE and the first one is not, or the other way round.
     pub fn push(&mut self, call: Call) -> Step {
         let call = abi::Call::from(call);
@@ -210,9 +227,11 @@ impl Chain {
                 matches!(width, 1 | 2 | 4 | 8),
                 "an argument has 1, 2, 4 or 8 bytes, not {width}"
             );
+            let kinds = self.calls[of].arg_kinds;
+            let count = |of| (0..6).filter(|arg| kind(kinds, *arg) == of as u32).count();
             assert!(
-                (0..6).any(|arg| kind(self.calls[of].arg_kinds, arg) == ArgKind::OutPtr as u32),
-                "call {of} of the chain has no OutPtr to load from"
+                count(ArgKind::OutPtr) == 1 || count(ArgKind::Out) == 1,
+                "call {of} of the chain has no OutPtr to load from, nor a single Out"
             );
         }
     }
@@ -245,6 +264,14 @@ fn sources(call: &abi::Call) -> impl Iterator<Item = Source> + '_ {
             _ => None,
         }
     })
+}
+
+/// Where the last of the call's outputs ends in the area of its message.
+pub(super) fn outputs_end(call: &abi::Call) -> u64 {
+    let ends = (0..call.args.len())
+        .filter(|arg| kind(call.arg_kinds, *arg) == ArgKind::Out as u32)
+        .map(|arg| (call.args[arg] & u64::from(u32::MAX)) + (call.args[arg] >> u32::BITS));
+    ends.max().unwrap_or(0)
 }
 
 /// Whether an argument comes from another call.

@@ -5,7 +5,7 @@ use nlcall_abi::{self as abi, Outcome, Restart};
 use crate::Errno;
 
 /// The result of one call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Completion {
     /// Of the call.
@@ -17,6 +17,8 @@ pub struct Completion {
     pub outcome: Outcome,
     /// What the kernel would have done with a call that was interrupted.
     pub restart: Restart,
+    /// What came back of the call's outputs, where it has any.
+    pub(super) data: Option<Box<[u8]>>,
 }
 
 impl Completion {
@@ -35,6 +37,18 @@ impl Completion {
         self.outcome == Outcome::Ran
     }
 
+    /// The call's outputs ([`Place::output`](super::Place::output)) as they were at its end, one
+    /// behind the other in the order of its arguments; each is as long as was asked for. Nothing
+    /// where it did not run or has none.
+    pub fn data(&self) -> &[u8] {
+        self.data.as_deref().unwrap_or_default()
+    }
+
+    /// As [`data`](Self::data), to keep.
+    pub fn into_data(self) -> Vec<u8> {
+        self.data.map(Vec::from).unwrap_or_default()
+    }
+
     /// The completion that this wire entry stands for; none where a number in it is unknown.
     pub(super) fn from_abi(result: &abi::CallResult) -> Option<Self> {
         Some(Self {
@@ -42,6 +56,7 @@ impl Completion {
             ret: result.ret,
             outcome: Outcome::from_wire(result.outcome)?,
             restart: Restart::from_wire(result.restart)?,
+            data: None,
         })
     }
 }

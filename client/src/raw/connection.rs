@@ -9,12 +9,13 @@ use std::{
 use nlcall_abi as abi;
 
 use super::{
+    enclosure::Enclosure,
     exchange::{Exchange, NotSubmitted, Patience},
     message::{Reply, Request},
     plan,
     session::{SubmitError, Submitted},
     sys::Transport,
-    Batch, Cancel, Canceled, Config, Features, Results, SessionInfo, SyscallInfo,
+    Batch, Cancel, Canceled, Config, Data, Features, Results, SessionInfo, SyscallInfo,
 };
 use crate::Error;
 
@@ -79,12 +80,22 @@ impl<T: Transport> Connection<T> {
             .submitting
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        let enclosure = match self.enclosure(&batch) {
+            Ok(enclosure) => enclosure,
+            Err(error) => {
+                return Err(SubmitError {
+                    error,
+                    accepted: 0,
+                    rest: batch,
+                })
+            }
+        };
         let mut submitted = Submitted::default();
         while submitted.calls < batch.len() {
-            let sent = self.next_message(&batch.as_abi()[submitted.calls..]);
+            let sent = self.next_message(&batch.as_abi()[submitted.calls..], &enclosure);
             let sent = sent.map_err(|error| (error, 0)).and_then(|calls| {
                 let message = batch.message(submitted.calls..submitted.calls + calls);
-                let sent = self.exchange.submit(&message);
+                let sent = self.exchange.submit(&message, &enclosure);
                 keep_in_child(message, &sent);
                 sent.map(|()| calls).map_err(|why| why.with(calls))
             });
@@ -122,13 +133,20 @@ impl<T: Transport> Connection<T> {
         results: &mut Results,
     ) -> Result<Submitted, SubmitError> {
         results.clear_for(batch.len());
+        // INLINE calls have none. Where there is one all the same, the kernel says so.
+        let enclosure = self.enclosure(batch).map_err(|error| SubmitError {
+            error,
+            accepted: 0,
+            rest: batch.clone(),
+        })?;
         let mut submitted = Submitted::default();
         while submitted.calls < batch.len() {
             let rest = &batch.as_abi()[submitted.calls..];
-            let sent = plan::next_message(rest, self.inline_calls_per_message);
+            let limit = self.per_message(self.inline_calls_per_message, true, &enclosure);
+            let sent = plan::next_message(rest, limit);
             let sent = sent.map_err(|error| (error, 0)).and_then(|calls| {
                 let message = batch.message(submitted.calls..submitted.calls + calls);
-                let sent = self.exchange.submit_into(&message, results);
+                let sent = self.exchange.submit_into(&message, &enclosure, results);
                 keep_in_child(message, &sent);
                 sent.map(|()| calls).map_err(|why| why.with(calls))
             });
@@ -155,9 +173,37 @@ impl<T: Transport> Connection<T> {
         Ok(submitted)
     }
 
+    /// What belongs to the calls of a batch, where the module knows what that is.
+    fn enclosure(&self, batch: &Batch) -> Result<Enclosure, Error> {
+        let (data, target) = batch.environment();
+        if data.is_none() && target.is_none() {
+            return Ok(Enclosure::default());
+        }
+        self.features.check_environment(data, target)?;
+        match data.map(Data::len) {
+            Some(len) if len > Data::MAX_LEN => Err(Error::DataTooLong { len }),
+            _ => Ok(batch.enclosure()),
+        }
+    }
+
+    /// Most calls of a message that has room for `without` where it holds nothing else.
+    fn per_message(&self, without: usize, with_results: bool, enclosure: &Enclosure) -> usize {
+        if enclosure.as_bytes().is_empty() {
+            return without;
+        }
+        let message_max = self.exchange.transport().message_max();
+        let message_max = message_max.saturating_sub(enclosure.as_bytes().len());
+        without.min(plan::calls_per_message(message_max, with_results))
+    }
+
     /// How many of these calls the next message takes, with the session's limit in mind.
-    fn next_message(&self, calls: &[abi::Call]) -> Result<usize, Error> {
-        let without_limit = plan::next_message(calls, self.calls_per_message)?;
+    fn next_message(&self, calls: &[abi::Call], enclosure: &Enclosure) -> Result<usize, Error> {
+        let limit = self.per_message(self.calls_per_message, false, enclosure);
+        let next_message = |limit| match enclosure.is_whole() {
+            true => plan::whole_message(calls.len(), limit),
+            false => plan::next_message(calls, limit),
+        };
+        let without_limit = next_message(limit)?;
         if without_limit > self.room() {
             // Calls that ended without a completion are not in flight any more.
             self.exchange.learn_skipped()?;
@@ -172,7 +218,7 @@ impl<T: Transport> Connection<T> {
         if room == 0 {
             return Err(full);
         }
-        plan::next_message(calls, room).map_err(|_| full)
+        next_message(room).map_err(|_| full)
     }
 
     fn room(&self) -> usize {

@@ -26,6 +26,7 @@ use netlink_packet_generic::{
 use nlcall_abi as abi;
 
 use super::{
+    enclosure::Enclosure,
     message::{Incoming, Reply, Request, Submit},
     rejection,
     sys::{failed, Received, Sent, Transport, DATAGRAM_MAX},
@@ -212,14 +213,18 @@ impl<T: Transport> Exchange<T> {
         }
     }
 
-    /// Sends these calls as one message.
+    /// Sends these calls, with what belongs to them, as one message.
     ///
     /// No two threads may be in here at the same time: see [`Self::was_accepted`].
-    pub(super) fn submit(&self, calls: &[abi::Call]) -> Result<(), NotSubmitted> {
+    pub(super) fn submit(
+        &self,
+        calls: &[abi::Call],
+        enclosure: &Enclosure,
+    ) -> Result<(), NotSubmitted> {
         let sequence = self.reserve();
         // Completions may overtake the acknowledgement.
         self.lock().count(calls, calls.len());
-        let message = Submit::new(self.family, sequence, NLM_F_ACK, calls, None);
+        let message = Submit::new(self.family, sequence, NLM_F_ACK, calls, enclosure, None);
         let done = match message.send(&self.transport) {
             Ok(Sent::InChild) => return Err(NotSubmitted::refused(Error::InChild)),
             Ok(Sent::Here) => match self.answer(sequence) {
@@ -248,6 +253,7 @@ impl<T: Transport> Exchange<T> {
     pub(super) fn submit_into(
         &self,
         calls: &[abi::Call],
+        enclosure: &Enclosure,
         results: &mut Results,
     ) -> Result<(), NotSubmitted> {
         // A first result says that the message was accepted, as well as an acknowledgement does.
@@ -256,7 +262,15 @@ impl<T: Transport> Exchange<T> {
         let flags = if skips { NLM_F_ACK } else { 0 };
         let sequence = self.reserve();
         let (sent, written) = results.expose(calls.len(), |address| {
-            Submit::new(self.family, sequence, flags, calls, Some(address)).send(&self.transport)
+            Submit::new(
+                self.family,
+                sequence,
+                flags,
+                calls,
+                enclosure,
+                Some(address),
+            )
+            .send(&self.transport)
         });
         let answer = match sent {
             Ok(Sent::InChild) => return Err(NotSubmitted::refused(Error::InChild)),

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use nlcall_abi::ArgKind;
+use nlcall_abi::{submit, ArgKind};
 
-use super::CallFlags;
+use super::{CallFlags, Data, Target};
+use crate::Error;
 
 /// What the loaded module supports, as it said when the session was opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,5 +40,32 @@ impl Features {
     /// Whether this attribute of SUBMIT ([`abi::submit`](nlcall_abi::submit)) works.
     pub const fn supports_submit_attr(&self, attr: u16) -> bool {
         attr < u64::BITS as u16 && self.submit_attrs & 1 << attr != 0
+    }
+
+    /// Whether what a batch has besides its calls works.
+    pub(super) fn check_environment(
+        &self,
+        data: Option<&Data>,
+        target: Option<&Target>,
+    ) -> Result<(), Error> {
+        let data_works = || {
+            [submit::DATA, submit::RELOC]
+                .iter()
+                .all(|attr| self.supports_submit_attr(*attr))
+                && [ArgKind::Data, ArgKind::Out]
+                    .iter()
+                    .all(|kind| self.supports_arg_kind(*kind))
+        };
+        let missing = if target.is_some() && !self.supports_submit_attr(submit::TARGET_PIDFD) {
+            "make calls in other processes"
+        } else if data.is_some() && !data_works() {
+            "place data in a process's memory"
+        } else {
+            return Ok(());
+        };
+        Err(Error::Unsupported {
+            what: missing,
+            version: self.module_version.clone(),
+        })
     }
 }

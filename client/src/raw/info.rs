@@ -27,6 +27,9 @@ pub struct SessionInfo {
     /// Process id of the owner in the reader's pid namespace; 0 where it is not visible there or
     /// the owner has ended.
     pub pid: u32,
+    /// Where the owner executes calls on behalf of another process ([`Target`](super::Target)): the
+    /// process id of that one, 0 where it is not visible or has ended.
+    pub target_of: Option<u32>,
     /// Name (`comm`) of the owner.
     pub comm: String,
     /// Netlink port id of the socket.

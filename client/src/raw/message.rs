@@ -19,6 +19,7 @@ use nlcall_abi::{self as abi, Command, FrontEnd, SessionState, Verdict};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
+    enclosure::Enclosure,
     sys::{Sent, Transport},
     CallFlags, Cancel, Canceled, Completion, Config, Features, Latency, SessionInfo, SyscallInfo,
 };
@@ -195,6 +196,8 @@ pub(super) struct Submit<'a> {
     head: [u8; HEAD_MAX],
     head_len: usize,
     calls: &'a [abi::Call],
+    /// Attributes behind the calls.
+    enclosure: &'a [u8],
 }
 
 /// Longest head: the headers, CALL_SIZE, RESULTS_PTR and the header of the first CALLS.
@@ -204,15 +207,17 @@ const HEAD_MAX: usize = HEADERS_LEN
     + ATTR_HEADER_LEN;
 
 impl<'a> Submit<'a> {
-    /// A message of these calls (not none), whose results are to be written to the array at this
-    /// address.
+    /// A message of these calls (not none) with these attributes behind them, whose results are to
+    /// be written to the array at this address.
     pub(super) fn new(
         family: u16,
         sequence: u32,
         flags: u16,
         calls: &'a [abi::Call],
+        enclosure: &'a Enclosure,
         results: Option<u64>,
     ) -> Self {
+        let enclosure = enclosure.as_bytes();
         let mut head = [0; HEAD_MAX];
         let mut header = NetlinkHeader::default();
         header.message_type = family;
@@ -246,19 +251,20 @@ impl<'a> Submit<'a> {
         let head_len = at + ATTR_HEADER_LEN;
 
         let more = calls.len().div_ceil(CALLS_PER_ATTR).saturating_sub(1) * ATTR_HEADER_LEN;
-        header.length = (head_len + more + size_of_val(calls)) as u32;
+        header.length = (head_len + more + size_of_val(calls) + enclosure.len()) as u32;
         header.emit(&mut head);
         Self {
             head,
             head_len,
             calls,
+            enclosure,
         }
     }
 
     /// Sends the message, in parts.
     pub(super) fn send(&self, transport: &impl Transport) -> io::Result<Sent> {
         let head = IoSlice::new(&self.head[..self.head_len]);
-        if self.calls.len() <= CALLS_PER_ATTR {
+        if self.calls.len() <= CALLS_PER_ATTR && self.enclosure.is_empty() {
             return transport.send(&[head, IoSlice::new(self.calls.as_bytes())]);
         }
         let mut attributes = self.calls.chunks(CALLS_PER_ATTR);
@@ -274,6 +280,7 @@ impl<'a> Submit<'a> {
         let parts: Vec<_> = [head, IoSlice::new(first.as_bytes())]
             .into_iter()
             .chain(more)
+            .chain([IoSlice::new(self.enclosure)])
             .collect();
         let sent = transport.send(&parts);
         if matches!(sent, Ok(Sent::InChild)) {
@@ -345,6 +352,8 @@ impl NetlinkDeserializable for Incoming {
 
 fn completions(attributes: &[u8]) -> Result<Vec<Completion>, DecodeError> {
     let mut completions = Vec::new();
+    // Few calls have an output: which they are, and where it lies.
+    let mut outputs = Vec::new();
     each(attributes, |kind, value| {
         if kind != abi::complete::RESULTS {
             return Ok(());
@@ -357,6 +366,10 @@ fn completions(attributes: &[u8]) -> Result<Vec<Completion>, DecodeError> {
         for entry in entries {
             let result = abi::CallResult::read_from_bytes(entry)
                 .map_err(|_| DecodeError::from("the chunk has the size of a result"))?;
+            if result.data_len > 0 {
+                let from = result.data_off as usize;
+                outputs.push((completions.len(), from, result.data_len as usize));
+            }
             completions.push(
                 Completion::from_abi(&result)
                     .ok_or_else(|| DecodeError::from(format!("unknown outcome in {result:?}")))?,
@@ -364,7 +377,27 @@ fn completions(attributes: &[u8]) -> Result<Vec<Completion>, DecodeError> {
         }
         Ok(())
     })?;
-    Ok(completions)
+    if outputs.is_empty() {
+        return Ok(completions);
+    }
+    each(attributes, |kind, value| {
+        if kind != abi::complete::DATA {
+            return Ok(());
+        }
+        for (index, from, len) in outputs.drain(..) {
+            let output = value.get(from..).and_then(|rest| rest.get(..len));
+            let output = output.ok_or_else(|| {
+                let have = value.len();
+                DecodeError::from(format!("an output of {len} bytes at {from} of {have}"))
+            })?;
+            completions[index].data = Some(output.into());
+        }
+        Ok(())
+    })?;
+    match outputs.is_empty() {
+        true => Ok(completions),
+        false => Err("results with outputs and no DATA".into()),
+    }
 }
 
 fn canceled(attributes: &[u8]) -> Result<Canceled, DecodeError> {
@@ -408,6 +441,7 @@ fn session(attributes: &[u8]) -> Result<SessionInfo, DecodeError> {
     let mut it = SessionInfo {
         id: 0,
         pid: 0,
+        target_of: None,
         comm: String::new(),
         port_id: 0,
         state: SessionState::Open,
@@ -434,6 +468,7 @@ fn session(attributes: &[u8]) -> Result<SessionInfo, DecodeError> {
         match kind {
             abi::session::ID => it.id = parse_u64(value)?,
             abi::session::PID => it.pid = parse_u32(value)?,
+            abi::session::TARGET_OF => it.target_of = Some(parse_u32(value)?),
             abi::session::COMM => it.comm = parse_string(value)?,
             abi::session::PORTID => it.port_id = parse_u32(value)?,
             abi::session::STATE => {

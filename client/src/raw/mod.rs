@@ -8,7 +8,8 @@
 //!
 //! Calls flagged [`CallFlags::INLINE`] are made by the submitting thread itself; with
 //! [`Session::submit_into`] their results come back in memory, [`Results`], and no message. A
-//! [`Chain`] is calls that need each other.
+//! [`Chain`] is calls that need each other. [`Batch::target`] has the calls made in another process;
+//! [`Data`] is the memory that they take along.
 //!
 //! Building a [`Call`] is `unsafe`, since its arguments may be addresses: see [`Call::new`] for the
 //! contract. Everything else is safe.
@@ -21,6 +22,8 @@ mod chain;
 mod completion;
 mod config;
 mod connection;
+mod data;
+mod enclosure;
 mod exchange;
 mod features;
 mod info;
@@ -30,6 +33,7 @@ mod rejection;
 mod results;
 mod session;
 mod sys;
+mod target;
 
 #[cfg(test)]
 mod tests;
@@ -41,8 +45,10 @@ pub use cancel::{Cancel, Canceled};
 pub use chain::{Arg, Chain, Step};
 pub use completion::Completion;
 pub use config::Config;
+pub use data::{Data, Place};
 pub use features::Features;
 pub use info::{Latency, SessionInfo, SyscallInfo};
 pub use nlcall_abi::{ArgKind, FrontEnd, Outcome, Restart, SessionState, Verdict};
 pub use results::Results;
 pub use session::{Session, SubmitError, Submitted};
+pub use target::Target;

@@ -29,6 +29,14 @@ pub(super) const fn calls_per_message(message_max: usize, with_results: bool) ->
     room / FULL_ATTR * CALLS_PER_ATTR + (room % FULL_ATTR).saturating_sub(ATTR_HEADER_LEN) / CALL
 }
 
+/// Checks that so many calls, which belong into one message, are no more than it holds.
+pub(super) fn whole_message(calls: usize, limit: usize) -> Result<usize, Error> {
+    match calls <= limit {
+        true => Ok(calls),
+        false => Err(Error::BatchTooLong { calls, limit }),
+    }
+}
+
 /// How many of these calls the next message takes: at most `limit` (which is not zero), and no
 /// chain in part.
 pub(super) fn next_message(calls: &[abi::Call], limit: usize) -> Result<usize, Error> {

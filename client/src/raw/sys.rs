@@ -13,6 +13,7 @@ use rustix::{
     event::{epoll, eventfd, poll, EventfdFlags, PollFd, PollFlags, Timespec},
     io::Errno,
     net::{recv, sendmsg, sockopt, RecvFlags, SendAncillaryBuffer, SendFlags},
+    process::{pidfd_open, Pid, PidfdFlags},
 };
 
 use crate::Error;
@@ -94,7 +95,7 @@ pub(super) struct Socket {
     readiness: OwnedFd,
     port_id: u32,
     message_max: usize,
-    owner: rustix::process::Pid,
+    owner: Pid,
 }
 
 impl Socket {
@@ -242,6 +243,13 @@ impl Transport for Socket {
     fn is_owner(&self) -> bool {
         rustix::process::getpid() == self.owner
     }
+}
+
+/// A pidfd of the process with this number.
+pub(super) fn open_process(pid: u32) -> io::Result<OwnedFd> {
+    let pid = i32::try_from(pid).ok().filter(|pid| *pid > 0);
+    let pid = pid.and_then(Pid::from_raw).ok_or(Errno::SRCH)?;
+    Ok(pidfd_open(pid, PidfdFlags::empty())?)
 }
 
 /// Sets a buffer size past the system's limit where that is allowed, and up to it otherwise.

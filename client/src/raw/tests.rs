@@ -9,4 +9,5 @@ mod kernel;
 mod messages;
 mod results;
 mod room;
+mod targets;
 mod threads;

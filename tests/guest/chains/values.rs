@@ -96,7 +96,7 @@ fn a_file_is_opened_measured_read_and_closed() {
     batch.push_chain(&file_chain(&folder.path(4), contents, 0));
     session.submit(batch).expect("the chain is accepted");
     let completions = session::collect(&session, 5);
-    let chain: Vec<_> = (0..4).map(|place| completions[&place]).collect();
+    let chain: Vec<_> = (0..4).map(|place| completions[&place].clone()).collect();
     let fd = chain[0].ret;
     assert_eq!(endings(&chain), [ran(fd), ran(0), ran(4), ran(0)]);
     assert_eq!(contents.get()[..4], Folder::contents(4));

@@ -122,7 +122,7 @@ fn interrupted(session: &Session, wait: &Call) -> Completion {
         }
         waiter.join().expect("no panic")
     });
-    results[0]
+    results[0].clone()
 }
 
 fn a_signal_interrupts_an_inline_call() {

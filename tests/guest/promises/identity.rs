@@ -91,7 +91,7 @@ fn a_call_that_waits_keeps_the_credentials_of_its_submission() {
         become_nobody(false);
         pipe.fill(&vec![0; cap]);
         let completions = session::collect(&session, cap + 1);
-        let opened = completions[&(cap as u64)];
+        let opened = &completions[&(cap as u64)];
         assert!(opened.result().is_ok(), "root submitted it: {opened:?}");
         assert_eq!(error(&session, open_secret).raw(), libc::EACCES);
     });

@@ -92,6 +92,12 @@ impl Message {
             .collect()
     }
 
+    /// All values of one attribute, one behind the other.
+    pub(super) fn joined(&self, kind: u16) -> Vec<u8> {
+        let values = self.attributes.iter().filter(|(it, _)| *it == kind);
+        values.flat_map(|(_, value)| value.clone()).collect()
+    }
+
     /// Where the results of a SUBMIT are to be written.
     pub(super) fn results_ptr(&self) -> Option<u64> {
         let mut attributes = self.attributes.iter();
@@ -201,6 +207,13 @@ pub(super) fn reply(request: &Message, command: Command, attributes: &[(u16, &[u
 pub(super) fn complete(results: &[CallResult]) -> Vec<u8> {
     let results = (abi::complete::RESULTS, results.as_bytes());
     genl(FAMILY, 0, Command::Complete as u8, &[results])
+}
+
+/// A COMPLETE message whose results refer to these bytes.
+pub(super) fn complete_with(results: &[CallResult], data: &[u8]) -> Vec<u8> {
+    let results = (abi::complete::RESULTS, results.as_bytes());
+    let data = (abi::complete::DATA, data);
+    genl(FAMILY, 0, Command::Complete as u8, &[results, data])
 }
 
 /// COMPLETE messages of the length that the protocol allows.
@@ -511,6 +524,11 @@ pub(super) fn family(request: &Message, version: u32) -> Vec<Event> {
 }
 
 pub(super) fn features(request: &Message) -> Vec<Event> {
+    features_with(request, 1, 0b110)
+}
+
+/// The reply of a module with these argument kinds and attributes of SUBMIT.
+pub(super) fn features_with(request: &Message, arg_kinds: u32, submit_attrs: u64) -> Vec<Event> {
     let attributes: &[(u16, &[u8])] = &[
         (
             abi::features::CALL_SIZE,
@@ -524,8 +542,8 @@ pub(super) fn features(request: &Message) -> Vec<Event> {
             abi::features::CALL_FLAGS,
             &u64::from(abi::flag::DRAIN).to_ne_bytes(),
         ),
-        (abi::features::ARG_KINDS, &1u32.to_ne_bytes()),
-        (abi::features::SUBMIT_ATTRS, &0b110u64.to_ne_bytes()),
+        (abi::features::ARG_KINDS, &arg_kinds.to_ne_bytes()),
+        (abi::features::SUBMIT_ATTRS, &submit_attrs.to_ne_bytes()),
         (abi::features::MAX_IN_FLIGHT, &MAX_IN_FLIGHT.to_ne_bytes()),
         (abi::features::MAX_WORKERS, &64u32.to_ne_bytes()),
         (abi::features::KERNEL, b"7.3.4-model\0"),

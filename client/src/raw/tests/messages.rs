@@ -343,8 +343,10 @@ fn what_a_session_did_is_read_and_may_be_missing() {
             (abi::session::INLINE, 4u64.to_ne_bytes()),
         ];
         let idle = 5u32.to_ne_bytes();
+        let sender = 77u32.to_ne_bytes();
         let mut attributes: Vec<(u16, &[u8])> = vec![
             (abi::session::IDLE, &idle),
+            (abi::session::TARGET_OF, &sender),
             (abi::session::LATENCY, latency.as_bytes()),
             (abi::session::LATENCY, others.as_bytes()),
         ];
@@ -367,6 +369,7 @@ fn what_a_session_did_is_read_and_may_be_missing() {
         ),
         (1, 2, 3, 4, 5)
     );
+    assert_eq!(own.target_of, Some(77));
     let [reads, others] = &own.latency[..] else {
         panic!("{:?}", own.latency)
     };
@@ -387,6 +390,7 @@ fn what_a_session_did_is_read_and_may_be_missing() {
     let older = open(&Kernel::new(|request| own_session(request, 0, 0)));
     let own = older.own_info().expect("an answer").expect("a session");
     assert_eq!((own.skipped, own.idle, own.latency), (0, 0, Vec::new()));
+    assert_eq!(own.target_of, None);
 }
 
 #[test]

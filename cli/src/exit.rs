@@ -7,10 +7,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
-use crate::invocation::{
-    ArgumentError,
-    InvocationError, //
-};
+use crate::invocation::InvocationError;
 
 /// Exit status of the command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +69,14 @@ pub enum Failure {
     /// The benchmark.
     #[error(transparent)]
     Bench(Box<dyn std::error::Error + Send + Sync>),
+    /// Another process, and what it has to do with the failure.
+    #[error("process {pid}: {why}")]
+    Process {
+        /// Its number.
+        pid: u32,
+        /// Why nothing is done with it.
+        why: String,
+    },
     /// Nothing to show.
     #[error("no system call matches `{0}`")]
     NoMatch(String),
@@ -82,15 +87,12 @@ impl Failure {
     pub fn status(&self) -> Status {
         match self {
             Failure::Module(nlcall::Error::ModuleMissing) => Status::NoModule,
-            Failure::Invocation(InvocationError::Argument {
-                why: ArgumentError::Memory(_),
-                ..
-            }) => Status::Failed,
             Failure::Invocation(_) | Failure::Setting { .. } => Status::Usage,
             Failure::Module(_)
             | Failure::Memory(_)
             | Failure::Output(_)
             | Failure::Bench(_)
+            | Failure::Process { .. }
             | Failure::NoMatch(_) => Status::Failed,
         }
     }

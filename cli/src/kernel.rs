@@ -34,18 +34,12 @@ pub struct Reply {
     pub outcome: Outcome,
 }
 
-impl From<Completion> for Reply {
-    fn from(completion: Completion) -> Self {
-        let Completion {
-            user_data,
-            ret,
-            outcome,
-            ..
-        } = completion;
+impl From<&Completion> for Reply {
+    fn from(completion: &Completion) -> Self {
         Self {
-            user_data,
-            ret,
-            outcome,
+            user_data: completion.user_data,
+            ret: completion.ret,
+            outcome: completion.outcome,
         }
     }
 }
@@ -73,7 +67,7 @@ impl Kernel for Session {
     }
 
     fn wait(&mut self) -> Result<Reply, Error> {
-        Session::wait(self).map(Reply::from)
+        Session::wait(self).map(|completion| Reply::from(&completion))
     }
 }
 

@@ -4,16 +4,19 @@
 //!
 //! [`syntax`] reads one argument, [`signature`] knows what each system call takes, [`names`] and
 //! [`layout`] turn constants and structures into text and back, [`invocation`] puts them together,
-//! and [`command`] holds the subcommands. Calls go to the module through [`kernel`] alone.
+//! and [`command`] holds the subcommands. Calls go to the module through [`kernel`] and, where another
+//! process makes them, [`process`] alone.
 
 pub mod command;
 pub mod exit;
+pub mod image;
 pub mod invocation;
 pub mod kernel;
 pub mod layout;
 pub mod memory;
 pub mod names;
 pub mod options;
+pub mod process;
 pub mod signature;
 pub mod syntax;
 pub mod table;

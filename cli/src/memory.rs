@@ -71,11 +71,29 @@ impl Buffer {
     ///
     /// As [`Buffer::zeroed`].
     pub fn holding(bytes: &[u8]) -> io::Result<Self> {
-        let buffer = Self::zeroed(bytes.len())?;
-        // SAFETY: By the invariant there are `bytes.len()` writable bytes; they were mapped just
-        // now, so they do not overlap `bytes`, and no call knows them yet.
-        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.start.as_ptr(), bytes.len()) };
+        Self::beginning_with(bytes, bytes.len())
+    }
+
+    /// Maps `len` bytes that begin with a copy of `bytes`, as far as they reach; the others are zero.
+    ///
+    /// # Errors
+    ///
+    /// As [`Buffer::zeroed`].
+    pub fn beginning_with(bytes: &[u8], len: usize) -> io::Result<Self> {
+        let buffer = Self::zeroed(len)?;
+        let copied = bytes.len().min(len);
+        // SAFETY: By the invariant there are `len` writable bytes; they were mapped just now, so
+        // they do not overlap `bytes`, and no call knows them yet.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), buffer.start.as_ptr(), copied) };
         Ok(buffer)
+    }
+
+    /// Overwrites its first bytes, in a test.
+    #[cfg(test)]
+    pub fn fill(&self, bytes: &[u8]) {
+        assert!(bytes.len() <= self.len);
+        // SAFETY: By the invariant there are as many writable bytes, and `bytes` lies elsewhere.
+        unsafe { ptr::copy_nonoverlapping(bytes.as_ptr(), self.start.as_ptr(), bytes.len()) };
     }
 
     /// Its address, as an argument of a call.

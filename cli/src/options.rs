@@ -10,6 +10,7 @@ use std::os::unix::ffi::{
     OsStrExt,
     OsStringExt, //
 };
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{
@@ -58,6 +59,12 @@ pub enum Command {
     List(ListOptions),
     /// Show the sessions that are open
     Ps(PsOptions),
+    /// Give a running program other standard files, without stopping it
+    Redirect(RedirectOptions),
+    /// Show the descriptors of a running program, or close some of them
+    Fds(FdsOptions),
+    /// Show or change the resource limits of a running program
+    Limits(LimitsOptions),
     /// Show or change the module's limits, and who may use it
     Config(ConfigOptions),
     /// Measure what system calls cost here, made in every way that Linux has
@@ -87,6 +94,10 @@ pub struct CallOptions {
     #[arg(short, long, value_name = "DURATION", value_parser = parse_timeout)]
     pub timeout: Option<Duration>,
 
+    /// Make the call in this process, without stopping it, instead of the own one
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid(), conflicts_with = "inline")]
+    pub pid: Option<u32>,
+
     /// The system call's name, as `nlcall list` shows it, or its number
     pub name: String,
 
@@ -106,12 +117,18 @@ Arguments are written as strace prints them, each as one word of the shell:
   @                      a buffer of the size that the parameter or the call's length asks for
   '{tv_sec=1, tv_nsec=0}' or '{1, 0}'   a structure
   '[{fd=0, events=POLLIN}]'             an array
+  '["ls", "-l"]'  '[@10, "abc"]'        strings of execve; buffers and strings of readv, writev
 A string that looks like a number must be quoted: '"7"'. `nlcall call NAME` with a wrong number of
 arguments shows what the call takes.
 
 Calls that act on their thread (`nlcall list` calls them `inline only`) need --inline. What they
 change ends with the command, unless they replace it, as execve does; a child that fork makes ends
 at once.
+
+--pid makes the call in another process, with its memory, files, working directory and rights, on
+a thread of its own; nothing of it is stopped. Strings, structures and buffers are placed in its
+memory for the time of the call; numbers are descriptors and addresses of that process. It takes the
+right to ptrace it.
 
 Examples:
   nlcall call getpid
@@ -124,6 +141,9 @@ Examples:
   nlcall call write 1 '"hello\n"' 6
   nlcall call --inline execve /bin/true '["true"]' NULL
   nlcall call --timeout 500ms read 0 @100 100
+  nlcall call writev 1 '["hello, ", "world\n"]' 2
+  nlcall call --pid 1234 getcwd @4096 4096
+  nlcall call --pid 1234 lseek 3 0 SEEK_CUR
   nlcall --json call uname @
 
 Exit status: 0 the call succeeded; 1 it failed, was refused or did not run; 2 wrong usage;
@@ -228,6 +248,109 @@ Examples:
 
 Exit status: 0 success; 1 the module did not answer; 2 wrong usage; 69 no module is loaded.";
 
+/// Give a running program other standard files, without stopping it.
+#[derive(Debug, Args)]
+#[command(after_long_help = REDIRECT_HELP.trim_start(), after_help = EXIT_STATUS)]
+#[command(group = clap::ArgGroup::new("files").required(true).multiple(true))]
+pub struct RedirectOptions {
+    /// The program's process id
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid())]
+    pub pid: u32,
+
+    /// Write its standard output to this file
+    #[arg(long, value_name = "FILE", group = "files")]
+    pub stdout: Option<PathBuf>,
+
+    /// Write its standard error to this file
+    #[arg(long, value_name = "FILE", group = "files")]
+    pub stderr: Option<PathBuf>,
+
+    /// Write behind what is in the files; otherwise they are emptied
+    #[arg(short, long)]
+    pub append: bool,
+
+    /// Read its standard input from this file
+    #[arg(long, value_name = "FILE", group = "files")]
+    pub stdin: Option<PathBuf>,
+}
+
+const REDIRECT_HELP: &str = r"
+One chain of system calls, made inside the program on a thread of its own, opens the files and puts
+them in the place of its descriptors, as the shell does with `>`, `>>`, `2>` and `<` before a program
+starts. Nothing of the program is stopped or restarted, and nothing of its output is lost: what is
+written before goes where it went, a write that is blocked there included, and everything after that
+to the new file. Where a file cannot be opened, nothing changes.
+
+A relative FILE is one of the current directory. The files are opened with the program's root
+directory, mounts and rights, and a file that is made has the permissions 0666 less its umask. Two
+outputs to the same FILE share it. Children that the program has already are not affected. It takes
+the right to ptrace the program.
+
+Examples:
+  nlcall redirect --pid 1234 --stdout /var/log/job.log --append
+  nlcall redirect --pid 1234 --stdout out --stderr out
+  nlcall redirect --pid $(pidof make) --stdin /dev/null --stdout /dev/null
+
+Exit status: 0 all were replaced; 1 they could not be; 2 wrong usage; 69 no module is loaded.";
+
+/// Show the descriptors of a running program, or close some of them.
+#[derive(Debug, Args)]
+#[command(after_long_help = FDS_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct FdsOptions {
+    /// The program's process id
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid())]
+    pub pid: u32,
+
+    /// Close this descriptor; may be given several times
+    #[arg(short, long, value_name = "FD")]
+    pub close: Vec<u32>,
+}
+
+const FDS_HELP: &str = r#"
+The list is that of /proc, and needs no module: how each file was opened, where in it the program is,
+and what it is. Descriptors are closed by the program itself, on a thread of its own, without stopping
+it; that it does not use them any more is for you to know. It takes the right to ptrace the program.
+
+Examples:
+  nlcall fds --pid 1234
+  nlcall fds --pid 1234 --close 7 --close 8
+  nlcall --json fds --pid 1234 | jq '.[] | select(.target | endswith("(deleted)")) | .fd'
+
+Exit status: 0 success; 1 a descriptor could not be closed, or may not be seen; 2 wrong usage; 69 no
+module is loaded."#;
+
+/// Show or change the resource limits of a running program.
+#[derive(Debug, Args)]
+#[command(after_long_help = LIMITS_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct LimitsOptions {
+    /// The program's process id
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid())]
+    pub pid: u32,
+
+    /// Limits to show, or to change: a number or `unlimited`
+    #[arg(value_name = "NAME[=SOFT[:HARD]]")]
+    pub limits: Vec<String>,
+}
+
+const LIMITS_HELP: &str = r"
+The names are those of prlimit(1): as, core, cpu, data, fsize, locks, memlock, msgqueue, nice, nofile,
+nproc, rss, rtprio, rttime, sigpending, stack; RLIMIT_NOFILE is nofile. Without one, all are shown.
+What is not given stays: nofile=4096 changes the soft limit, nofile=:8192 the hard one,
+nofile=4096:8192 both. Each change is made for itself.
+
+The program itself makes the calls, prlimit(0, ...), with its own rights: it takes CAP_SYS_RESOURCE
+of the program to raise a hard limit, and the right to ptrace it to have it do so.
+
+Examples:
+  nlcall limits --pid 1234
+  nlcall limits --pid 1234 nofile core
+  nlcall limits --pid 1234 nofile=4096 core=unlimited
+  nlcall limits --pid 1234 cpu=3600:7200
+  nlcall --json limits --pid 1234 | jq '.[] | select(.soft == null) | .resource'
+
+Exit status: 0 success; 1 a limit could not be read or changed; 2 wrong usage; 69 no module is
+loaded.";
+
 /// Show or change the module's limits, and who may use it.
 #[derive(Debug, Args)]
 #[command(after_long_help = CONFIG_HELP.trim_start(), after_help = EXIT_STATUS)]
@@ -249,6 +372,11 @@ Examples:
   nlcall --json config | jq .max_workers
 
 Exit status: 0 success; 1 the module refused the change; 2 wrong usage; 69 no module is loaded.";
+
+/// A process id.
+fn parse_pid() -> clap::builder::RangedI64ValueParser<u32> {
+    clap::value_parser!(u32).range(1..=i64::from(i32::MAX))
+}
 
 fn parse_setting(text: &str) -> Result<(String, String), String> {
     let (name, value) = text
@@ -337,7 +465,7 @@ pub fn spell_out_signal(args: impl IntoIterator<Item = OsString>) -> Vec<OsStrin
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
     use clap::CommandFactory;
     use proptest::prelude::*;
@@ -351,6 +479,46 @@ mod tests {
             Command::Kill(options) => Some((options.signal, options.pids)),
             _ => None,
         }
+    }
+
+    /// The options of a redirection of this process.
+    pub(crate) fn redirect(words: &[&str]) -> RedirectOptions {
+        let words = [&["nlcall", "redirect", "--pid", "1"], words].concat();
+        match read(&words).map(|options| options.command) {
+            Ok(Command::Redirect(options)) => options,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_process_has_a_number() {
+        let pid = |words: &[&str]| match read(&[&["nlcall"], words].concat()).ok()?.command {
+            Command::Call(options) => options.pid,
+            Command::Fds(options) => Some(options.pid),
+            Command::Limits(options) => Some(options.pid),
+            _ => None,
+        };
+        assert_eq!(pid(&["call", "--pid", "12", "getpid"]), Some(12));
+        assert_eq!(pid(&["call", "-p12", "kill", "-1", "--pid"]), Some(12));
+        assert_eq!(pid(&["fds", "-p", "12", "--close", "3"]), Some(12));
+        assert_eq!(pid(&["limits", "nofile=1", "--pid=12"]), Some(12));
+        for wrong in ["0", "-1", "x", "2147483648"] {
+            assert_eq!(pid(&["fds", "--pid", wrong]), None, "{wrong}");
+        }
+        for wrong in [
+            &["fds"][..],
+            &["limits", "nofile"],
+            &["redirect", "--stdout", "x"],
+            &["redirect", "--pid", "1"],
+            &["redirect", "--pid", "1", "--append"],
+            &["fds", "--pid", "1", "--close", "-1"],
+            &["call", "--inline", "--pid", "1", "getpid"],
+        ] {
+            assert!(read(&[&["nlcall"], wrong].concat()).is_err(), "{wrong:?}");
+        }
+        let options = redirect(&["--stdin", "a", "--stderr", "b"]);
+        assert_eq!(options.stdin, Some("a".into()));
+        assert!(options.stdout.is_none() && !options.append);
     }
 
     #[test]
@@ -470,7 +638,9 @@ mod tests {
         fn any_command_line_is_read_without_a_panic(
             words in proptest::collection::vec("[-a-zA-Z0-9@=* ]{0,8}", 0..6),
         ) {
-            for command in ["call", "cat", "kill", "list", "ps", "config"] {
+            for command in [
+                "call", "cat", "kill", "list", "ps", "config", "redirect", "fds", "limits",
+            ] {
                 let args = ["nlcall", command].into_iter().chain(words.iter().map(String::as_str));
                 let _ = Options::try_parse_from(spell_out_signal(args.map(OsString::from)));
             }

@@ -43,6 +43,11 @@ fn without_the_module_every_command_ends_with_69_and_one_line() {
         &["config", "max_workers=4", "access=root"],
         &["call", "--inline", "fork"],
         &["call", "--timeout", "1s", "pause"],
+        &["call", "--pid", "1", "openat", "AT_FDCWD", "/", "O_RDONLY"],
+        &["redirect", "--pid", "1", "--stdout", "/dev/null"],
+        &["fds", "--pid", "1", "--close", "1000"],
+        &["limits", "--pid", "1"],
+        &["limits", "--pid", "1", "nofile=5"],
     ] {
         nlcall(args)
             .code(69)
@@ -127,6 +132,23 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
             "no such setting; known: access",
         ),
         (&["config", "idle_ms=soon"], "`soon` is not a number"),
+        (
+            &["call", "--pid", "1", "read", "0", "@4", "100"],
+            "it has 4 bytes, and the call may use 100",
+        ),
+        (
+            &["call", "--pid", "1", "--inline", "fork"],
+            "cannot be used with",
+        ),
+        (&["call", "--pid", "0", "getpid"], "invalid value"),
+        (&["redirect", "--pid", "1"], "Usage: nlcall redirect"),
+        (&["redirect", "--stdout", "x"], "--pid <PID>"),
+        (&["fds"], "--pid <PID>"),
+        (&["limits", "--pid", "1", "files"], "no such limit"),
+        (
+            &["limits", "--pid", "1", "nofile=2:1"],
+            "nofile: the soft limit is above the hard one",
+        ),
     ] {
         nlcall(args)
             .code(2)
@@ -137,7 +159,9 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
 
 #[test]
 fn every_command_explains_itself_with_examples() {
-    for command in ["bench", "call", "cat", "kill", "list", "ps", "config"] {
+    for command in [
+        "bench", "call", "cat", "kill", "list", "ps", "config", "redirect", "fds", "limits",
+    ] {
         nlcall(&[command, "--help"])
             .code(0)
             .stdout(predicate::str::contains("Examples:"))
@@ -153,6 +177,19 @@ fn every_command_explains_itself_with_examples() {
     nlcall(&["--version"])
         .code(0)
         .stdout(predicate::str::starts_with("nlcall "));
+}
+
+#[test]
+fn descriptors_are_listed_without_the_module() {
+    let pid = std::process::id().to_string();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    nlcall(&["fds", "--pid", &pid])
+        .code(0)
+        .stdout(predicate::str::contains("FLAGS"))
+        .stdout(predicate::str::contains(file.path().to_str().unwrap()));
+    nlcall(&["fds", "--pid", "2147483647"])
+        .code(1)
+        .stderr("nlcall: process 2147483647: there is none\n");
 }
 
 #[test]

@@ -20,13 +20,20 @@ use crate::exit::{
     Failure,
     Status, //
 };
+use crate::image::Memory;
 use crate::invocation::{
     errno,
+    memory,
     Invocation, //
 };
 use crate::kernel::Reply;
 use crate::layout::Detail;
 use crate::options::CallOptions;
+use crate::process::{
+    Answer,
+    Place,
+    Process, //
+};
 use crate::table::{
     print,
     print_json, //
@@ -36,42 +43,105 @@ use crate::table::{
 pub fn run(options: &CallOptions, json: bool) -> Result<Status, Failure> {
     // A call that cannot be is wrong with and without the module.
     let invocation = Invocation::new(&options.name, &options.args)?;
+    match options.pid {
+        None => here(&invocation, options, json),
+        Some(pid) => elsewhere(&invocation, pid, options, json),
+    }
+}
+
+/// Makes the call in this process.
+fn here(invocation: &Invocation, options: &CallOptions, json: bool) -> Result<Status, Failure> {
+    let here = invocation.here().map_err(Failure::Memory)?;
+    let session = Session::open()?;
+    // SAFETY: The memory that the arguments were given is never unmapped. Everything else is what
+    // the user asked for, in a process that does nothing besides.
+    let made = unsafe { make(&session, invocation.nr(), here.registers(), options) };
+    match made {
+        Err(Error::InChild) => end_child(),
+        Ok(reply) => report(invocation, &reply, &here.memory(), options, json),
+        Err(error) => {
+            let hint = match options.inline {
+                true => "",
+                false => "executes only INLINE: add --inline",
+            };
+            refused(invocation, &session, error, hint, json)
+        }
+    }
+}
+
+/// Makes the call in another process.
+fn elsewhere(
+    invocation: &Invocation,
+    pid: u32,
+    options: &CallOptions,
+    json: bool,
+) -> Result<Status, Failure> {
+    let elsewhere = invocation.elsewhere()?;
+    let mut process = Process::open(pid)?;
+    // SAFETY: Nothing of this process is among the arguments. What the call does to the other one is
+    // what the user asked for.
+    let call = unsafe { Call::with_args(invocation.nr(), elsewhere.args()) }
+        .timeout(options.timeout.unwrap_or_default());
+    match process.make(call.into(), elsewhere.data().clone()) {
+        Ok(answers) => {
+            let [Answer { reply, data }] = &answers[..] else {
+                return Err(Error::NothingInFlight.into());
+            };
+            let after = elsewhere.after(reply.outcome == Outcome::Ran, data);
+            report(invocation, reply, &memory(&after), options, json)
+        }
+        Err(error) => {
+            let hint = "executes only INLINE, and so not in another process";
+            refused(invocation, process.session(), error, hint, json)
+        }
+    }
+}
+
+/// Prints a call that was made.
+fn report(
+    invocation: &Invocation,
+    reply: &Reply,
+    memory: &[Option<&dyn Memory>],
+    options: &CallOptions,
+    json: bool,
+) -> Result<Status, Failure> {
     let detail = Detail {
         string: options.string_limit,
         in_full: options.verbose,
     };
-    let session = Session::open()?;
-    // SAFETY: The memory that the arguments were given is never unmapped. Everything else is what
-    // the user asked for, in a process that does nothing besides.
-    let made = unsafe { make(&session, &invocation, options) };
-    match made {
-        Err(Error::InChild) => end_child(),
-        Ok(reply) => {
-            match json {
-                true => print_json(&Report::of(&invocation, &reply, detail))?,
-                false => print(&(invocation.show(&reply, detail) + "\n"))?,
-            }
-            Ok(Status::failed_if(
-                reply.outcome != Outcome::Ran || errno(&reply).is_some(),
-            ))
-        }
-        Err(Error::Rejected { errno, message, .. }) => {
-            let rejection = Rejection {
-                name: invocation.name(),
-                nr: invocation.nr(),
-                outcome: "rejected",
-                errno: errno.name(),
-                message: message.unwrap_or_else(|| errno.to_string()),
-                verdict: entry(&session, invocation.nr()).map(|entry| entry.verdict),
-            };
-            eprintln!("nlcall: {}", rejection.line(options.inline));
-            if json {
-                print_json(&rejection)?;
-            }
-            Ok(Status::Failed)
-        }
-        Err(error) => Err(error.into()),
+    match json {
+        true => print_json(&Report::of(invocation, reply, memory, detail))?,
+        false => print(&(invocation.show(reply, memory, detail) + "\n"))?,
     }
+    Ok(Status::failed_if(
+        reply.outcome != Outcome::Ran || errno(reply).is_some(),
+    ))
+}
+
+/// Says why a call was not accepted. The hint is for those that execute only INLINE.
+fn refused(
+    invocation: &Invocation,
+    session: &Session,
+    error: Error,
+    hint: &str,
+    json: bool,
+) -> Result<Status, Failure> {
+    let Error::Rejected { errno, message, .. } = error else {
+        return Err(error.into());
+    };
+    let rejection = Rejection {
+        name: invocation.name(),
+        nr: invocation.nr(),
+        outcome: "rejected",
+        errno: errno.name(),
+        message: message.unwrap_or_else(|| errno.to_string()),
+        verdict: entry(session, invocation.nr()).map(|entry| entry.verdict),
+    };
+    eprintln!("nlcall: {}", rejection.line(hint));
+    if json {
+        print_json(&rejection)?;
+    }
+    Ok(Status::Failed)
 }
 
 /// Makes the call.
@@ -81,22 +151,22 @@ pub fn run(options: &CallOptions, json: bool) -> Result<Status, Failure> {
 /// As for [`Call::new`].
 unsafe fn make(
     session: &Session,
-    invocation: &Invocation,
+    nr: u32,
+    registers: [u64; 6],
     options: &CallOptions,
 ) -> Result<Reply, Error> {
     // SAFETY: The caller promises it.
-    let call = unsafe { Call::new(invocation.nr(), &invocation.registers()) }
-        .timeout(options.timeout.unwrap_or_default());
+    let call = unsafe { Call::new(nr, &registers) }.timeout(options.timeout.unwrap_or_default());
     if !options.inline {
         session.submit(call.into())?;
-        return session.wait().map(Reply::from);
+        return session.wait().map(|completion| Reply::from(&completion));
     }
     let mut results = Results::with_capacity(1);
     session.submit_into(&call.flags(CallFlags::INLINE).into(), &mut results)?;
     match results.get(0) {
-        Some(completion) => Ok(completion.into()),
+        Some(completion) => Ok(Reply::from(&completion)),
         // The call has made the memory unusable.
-        None => session.wait().map(Reply::from),
+        None => session.wait().map(|completion| Reply::from(&completion)),
     }
 }
 
@@ -135,17 +205,22 @@ struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn of(invocation: &'a Invocation, reply: &Reply, detail: Detail) -> Self {
+    fn of(
+        invocation: &'a Invocation,
+        reply: &Reply,
+        memory: &[Option<&dyn Memory>],
+        detail: Detail,
+    ) -> Self {
         let errno = errno(reply);
         Self {
             name: invocation.name(),
             nr: invocation.nr(),
-            args: invocation.show_arguments(reply, detail),
+            args: invocation.show_arguments(reply, memory, detail),
             ret: reply.ret,
             errno: errno.and_then(|errno| errno.name()),
             error: errno.map(|errno| errno.description()),
             outcome: outcome(reply.outcome),
-            line: invocation.show(reply, detail),
+            line: invocation.show(reply, memory, detail),
         }
     }
 }
@@ -165,15 +240,15 @@ struct Rejection<'a> {
 
 impl Rejection<'_> {
     /// One line for people: the message without what it says about the place of the call in its
-    /// batch, which holds nothing else here.
-    fn line(&self, inline: bool) -> String {
+    /// batch, which holds nothing else here. The hint is for a call that executes only INLINE.
+    fn line(&self, hint: &str) -> String {
         let mut why = self.message.as_str();
         for known in ["call 0: ", self.name, ": "] {
             why = why.strip_prefix(known).unwrap_or(why);
         }
         let mut line = format!("{}: refused: {why}", self.name);
-        if self.verdict == Some(INLINE_ONLY) && !inline {
-            line.push_str(" (executes only INLINE: add --inline)");
+        if self.verdict == Some(INLINE_ONLY) && !hint.is_empty() {
+            line.push_str(&format!(" ({hint})"));
         }
         line
     }
@@ -203,8 +278,11 @@ mod tests {
             ret: -9,
             outcome: Outcome::Ran,
         };
+        let here = invocation.here().unwrap();
+        let memory = here.memory();
         let report =
-            serde_json::to_value(Report::of(&invocation, &reply, Detail::default())).unwrap();
+            serde_json::to_value(Report::of(&invocation, &reply, &memory, Detail::default()))
+                .unwrap();
         assert_eq!(report["name"], "read");
         assert_eq!(report["nr"], 0);
         assert_eq!(report["args"][0], "999");
@@ -230,18 +308,18 @@ mod tests {
             verdict: Some("refused"),
         };
         assert_eq!(
-            rejection.line(false),
+            rejection.line("add --inline"),
             "rt_sigreturn: refused: works on the thread's own saved registers"
         );
         rejection.message = "Resource temporarily unavailable".to_owned();
         rejection.verdict = Some(INLINE_ONLY);
         assert_eq!(
-            rejection.line(false),
+            rejection.line("add --inline"),
             "rt_sigreturn: refused: Resource temporarily unavailable \
-             (executes only INLINE: add --inline)"
+             (add --inline)"
         );
         assert_eq!(
-            rejection.line(true),
+            rejection.line(""),
             "rt_sigreturn: refused: Resource temporarily unavailable"
         );
     }

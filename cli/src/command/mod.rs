@@ -18,9 +18,12 @@ pub mod call;
 pub mod cat;
 pub mod config;
 pub mod doctor;
+pub mod fds;
 pub mod kill;
+pub mod limits;
 pub mod list;
 pub mod ps;
+pub mod redirect;
 
 /// Does what the command line says.
 pub fn run(options: &Options) -> Result<Status, Failure> {
@@ -30,6 +33,9 @@ pub fn run(options: &Options) -> Result<Status, Failure> {
         Command::Kill(kill) => kill::run(kill, &mut Session::open()?),
         Command::List(list) => list::run(list, &Session::open()?, options.json),
         Command::Ps(ps) => ps::run(ps, &Session::open()?, options.json),
+        Command::Redirect(redirect) => redirect::run(redirect, options.json),
+        Command::Fds(fds) => fds::run(fds, options.json),
+        Command::Limits(limits) => limits::run(limits, options.json),
         Command::Config(config) => config::run(config, options.json),
         Command::Bench(bench) => bench::run(bench, options.json),
         Command::Doctor => doctor::run(options.json),

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! One argument: text becomes a register and memory, and text again.
+//! One argument: text becomes a register or a block of memory, and text again.
 
-use std::io;
-
+use super::vectors;
 use super::ArgumentError;
+use crate::image::{
+    Block,
+    Memory, //
+};
 use crate::layout::{
     names_value,
     octal,
     Detail,
     Format, //
 };
-use crate::memory::Buffer;
 use crate::names::{
     file,
     signal, //
@@ -34,10 +36,10 @@ use crate::syntax::{
 #[derive(Debug)]
 pub(super) struct Argument {
     parameter: &'static Parameter,
-    /// What the register holds.
+    /// What the register holds, where it does not point to the block.
     pub(super) register: u64,
     /// The memory that the register points to, where it was made for this argument.
-    buffer: Option<Buffer>,
+    pub(super) block: Option<Block>,
     /// Whether that memory was given contents.
     is_input: bool,
     /// The name that stood for the number.
@@ -55,7 +57,7 @@ impl Argument {
         let register = |register| Self {
             parameter,
             register,
-            buffer: None,
+            block: None,
             is_input: false,
             word: None,
         };
@@ -108,32 +110,71 @@ impl Argument {
         value: &Value,
         all: &[Value],
     ) -> Result<Self, ArgumentError> {
-        let (buffer, is_input) = match value {
+        let (block, is_input) = match value {
             Value::Buffer(size) => {
                 let size = size.or_else(|| needed(parameter.kind, all));
-                (
-                    Buffer::zeroed(size.ok_or(ArgumentError::SizeNeeded)?)?,
-                    false,
-                )
+                let size = size.ok_or(ArgumentError::SizeNeeded)?;
+                (Block::zeroed(size), false)
             }
-            Value::Quoted(bytes) => (terminated(bytes)?, true),
-            _ => (Buffer::holding(&contents(parameter.kind, value)?)?, true),
+            Value::Quoted(bytes) => (terminated(bytes), true),
+            Value::Array(values) => match parameter.kind {
+                Kind::Strings => (vectors::strings(values)?, true),
+                Kind::Gather | Kind::Scatter => (vectors::vectors(values)?, true),
+                kind => (Block::holding(contents(kind, value)?), true),
+            },
+            _ => (Block::holding(contents(parameter.kind, value)?), true),
         };
-        let register = buffer.address();
         Ok(Self {
             parameter,
-            register,
-            buffer: Some(buffer),
+            register: 0,
+            block: Some(block),
             is_input,
             word: None,
         })
     }
 
-    /// As strace prints it. `registers` are those of all arguments; `written` is what the call
-    /// returned, where it succeeded.
+    /// Whether the call may write to the memory that was made for this argument.
+    pub(super) fn is_output(&self) -> bool {
+        let written = matches!(
+            self.parameter.kind,
+            Kind::Out(_)
+                | Kind::InOut(_)
+                | Kind::BytesOut(_)
+                | Kind::Scatter
+                | Kind::Address
+                | Kind::Any
+        );
+        self.block.is_some() && (written || !self.is_input)
+    }
+
+    /// Checks that the call leaves alone what lies behind the memory of this argument, as far as
+    /// that is known. `registers` are those of all arguments.
+    pub(super) fn check_size(&self, registers: &[u64; 6]) -> Result<(), ArgumentError> {
+        let Some(block) = &self.block else {
+            return Ok(());
+        };
+        let needed = match self.parameter.kind {
+            Kind::BytesIn(length) => Some(registers[length]),
+            Kind::BytesOut(extent) => Some(registers[extent.length()]),
+            Kind::In(format) | Kind::Out(format) | Kind::InOut(format) => {
+                format.size().map(|size| size as u64)
+            }
+            Kind::Gather | Kind::Scatter => return vectors::check_sizes(block),
+            _ => None,
+        };
+        let has = block.size() as u64;
+        match needed {
+            Some(needs) if needs > has => Err(ArgumentError::TooSmall { has, needs }),
+            _ => Ok(()),
+        }
+    }
+
+    /// As strace prints it. `registers` are those of all arguments; `memory` is what the call left of
+    /// this one's; `written` is what it returned, where it succeeded.
     pub(super) fn show(
         &self,
         registers: &[u64; 6],
+        memory: Option<&dyn Memory>,
         written: Option<u64>,
         detail: Detail,
     ) -> String {
@@ -151,8 +192,8 @@ impl Argument {
             Kind::Mode => octal(u64::from(value as u32)),
             Kind::Signal => signal::show(value as u32),
             Kind::Names(set) => set.show(value),
-            _ => match &self.buffer {
-                Some(buffer) => self.show_memory(buffer, registers, written, detail),
+            _ => match memory {
+                Some(memory) => self.show_memory(memory, registers, written, detail),
                 None => self.show_plain_pointer(),
             },
         }
@@ -171,41 +212,45 @@ impl Argument {
 
     fn show_memory(
         &self,
-        buffer: &Buffer,
+        memory: &dyn Memory,
         registers: &[u64; 6],
         written: Option<u64>,
         detail: Detail,
     ) -> String {
-        let address = || format!("{:#x}", self.register);
         // More than memory holds is as good as all of it.
         let at_most = |bytes: u64| usize::try_from(bytes).unwrap_or(usize::MAX);
         // One byte more than is shown tells whether there is more.
         let enough = detail.string.saturating_add(1);
         match (self.parameter.kind, written) {
-            (Kind::Path, _) => quote(until_zero(&buffer.copy(buffer.len()))),
-            (Kind::Text, _) => quote_up_to(until_zero(&buffer.copy(buffer.len())), detail.string),
+            (Kind::Path, _) => quote(until_zero(&memory.copy(memory.len()))),
+            (Kind::Text, _) => quote_up_to(until_zero(&memory.copy(memory.len())), detail.string),
             (Kind::BytesIn(length), _) => {
-                let bytes = buffer.copy(at_most(registers[length]).min(enough));
+                let bytes = memory.copy(at_most(registers[length]).min(enough));
                 quote_up_to(&bytes, detail.string)
             }
             (Kind::BytesOut(Extent::Returned(length)), Some(written)) => {
-                let bytes = buffer.copy(at_most(written.min(registers[length])).min(enough));
+                let bytes = memory.copy(at_most(written.min(registers[length])).min(enough));
                 quote_up_to(&bytes, detail.string)
             }
             (Kind::BytesOut(Extent::Text(_)), Some(_)) => {
-                quote(until_zero(&buffer.copy(buffer.len())))
+                quote(until_zero(&memory.copy(memory.len())))
             }
             (Kind::Out(format @ Format::List(item)), Some(written)) => {
                 let size = item.size().unwrap_or(1);
-                let bytes = buffer.copy(at_most(written).saturating_mul(size));
+                let bytes = memory.copy(at_most(written).saturating_mul(size));
                 format.show_or_quote(&bytes, detail)
             }
             (Kind::Out(format), Some(_)) | (Kind::In(format) | Kind::InOut(format), _) => {
-                format.show_or_quote(&buffer.copy(buffer.len()), detail)
+                format.show_or_quote(&memory.copy(memory.len()), detail)
             }
-            (Kind::BytesOut(_) | Kind::Out(_), None) => address(),
+            (Kind::Strings, _) if self.is_input => vectors::show_strings(memory, detail),
+            (Kind::Gather, _) if self.is_input => vectors::show_vectors(memory, None, detail),
+            (Kind::Scatter, Some(written)) if self.is_input => {
+                vectors::show_vectors(memory, Some(written), detail)
+            }
+            (Kind::BytesOut(_) | Kind::Out(_) | Kind::Scatter, None) => memory.name(),
             _ if self.is_input || written.is_some() => {
-                let bytes = buffer.copy(buffer.len());
+                let bytes = memory.copy(memory.len());
                 let end = if self.is_input {
                     bytes.len().saturating_sub(1)
                 } else {
@@ -213,7 +258,7 @@ impl Argument {
                 };
                 quote_up_to(&bytes[..end], detail.string)
             }
-            _ => address(),
+            _ => memory.name(),
         }
     }
 }
@@ -249,6 +294,13 @@ fn contents(kind: Kind, value: &Value) -> Result<Vec<u8>, ArgumentError> {
         }
         (Kind::Path, _) => Err(ArgumentError::Expected("a path")),
         (Kind::Text | Kind::BytesIn(_), _) => Err(ArgumentError::Expected("a string")),
+        (Kind::Strings, _) => Err(ArgumentError::Expected(
+            "an array of strings: [\"a\", \"b\"]",
+        )),
+        (Kind::Gather, _) => Err(ArgumentError::Expected(
+            "an array of strings or addresses: [\"abc\", {iov_base=0x7f0000000000, iov_len=3}]",
+        )),
+        (Kind::Scatter, _) => Err(ArgumentError::Expected("an array of buffers: [@10, @20]")),
         (Kind::BytesOut(_), _) => Err(ArgumentError::Expected("a buffer, such as @100")),
         (Kind::Out(_), Value::Word(_)) => Err(ArgumentError::Expected("a buffer: @")),
         (Kind::In(format) | Kind::Out(format) | Kind::InOut(format), value) => {
@@ -261,8 +313,8 @@ fn contents(kind: Kind, value: &Value) -> Result<Vec<u8>, ArgumentError> {
 }
 
 /// Memory that holds a string and the zero byte that ends it.
-fn terminated(bytes: &[u8]) -> io::Result<Buffer> {
-    Buffer::holding(&[bytes, &[0]].concat())
+pub(super) fn terminated(bytes: &[u8]) -> Block {
+    Block::holding([bytes, &[0]].concat())
 }
 
 fn until_zero(bytes: &[u8]) -> &[u8] {

@@ -2,8 +2,6 @@
 
 //! Why a call cannot be made.
 
-use std::io;
-
 use crate::layout::{
     EncodeError,
     NameError, //
@@ -42,6 +40,18 @@ pub enum InvocationError {
         /// Why it was not understood.
         why: ArgumentError,
     },
+    /// The arguments take more memory than a call in another process may have.
+    #[error("{name}: its {what} has {bytes} bytes; in another process it may have {limit}")]
+    TooLarge {
+        /// The call.
+        name: String,
+        /// What is too large.
+        what: &'static str,
+        /// How large it is.
+        bytes: usize,
+        /// How large it may be.
+        limit: usize,
+    },
 }
 
 /// Why an argument was not understood.
@@ -65,9 +75,15 @@ pub enum ArgumentError {
     /// No such signal.
     #[error("unknown signal")]
     Signal,
-    /// No memory for it.
-    #[error("no memory: {0}")]
-    Memory(#[from] io::Error),
+    /// The call may reach beyond the memory of the argument, into other memory of the process that
+    /// it is made in.
+    #[error("it has {has} bytes, and the call may use {needs}")]
+    TooSmall {
+        /// Bytes that it has.
+        has: u64,
+        /// Bytes that the call may read or write.
+        needs: u64,
+    },
 }
 
 fn did_you_mean(near: &[&'static str]) -> String {

@@ -4,12 +4,23 @@
 //! and a line like strace's after it.
 
 use std::ffi::OsString;
+use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-use nlcall::raw::Outcome;
+use nlcall::raw::{
+    Arg,
+    Data,
+    Outcome, //
+};
 use nlcall::Errno;
 use nlcall_abi::syscalls;
 
+use crate::image::{
+    Block,
+    Local,
+    Memory,
+    Remote, //
+};
 use crate::kernel::Reply;
 use crate::layout::{
     octal,
@@ -29,6 +40,7 @@ mod argument;
 mod error;
 #[cfg(test)]
 mod tests;
+mod vectors;
 
 use argument::Argument;
 pub use error::{
@@ -36,13 +48,83 @@ pub use error::{
     InvocationError, //
 };
 
-/// A system call with its arguments, ready to be made.
+/// A system call with its arguments.
 #[derive(Debug)]
 pub struct Invocation {
     name: String,
     nr: u32,
     signature: &'static Signature,
+    texts: Vec<OsString>,
     arguments: Vec<Argument>,
+}
+
+/// Arguments of a call in this process, whose memory is never unmapped.
+#[derive(Debug)]
+pub struct Here {
+    registers: [u64; 6],
+    memory: Vec<Option<Local>>,
+}
+
+impl Here {
+    /// The arguments as the kernel gets them.
+    pub fn registers(&self) -> [u64; 6] {
+        self.registers
+    }
+
+    /// The memory of each argument, as the call left it.
+    pub fn memory(&self) -> Vec<Option<&dyn Memory>> {
+        let memory = self.memory.iter().map(Option::as_ref);
+        memory
+            .map(|memory| memory.map(|memory| memory as &dyn Memory))
+            .collect()
+    }
+}
+
+/// Arguments of a call in another process.
+#[derive(Debug)]
+pub struct Elsewhere<'a> {
+    invocation: &'a Invocation,
+    data: Data,
+    args: Vec<Arg>,
+    places: Vec<Option<Remote>>,
+}
+
+impl Elsewhere<'_> {
+    /// The memory that goes with the call.
+    pub fn data(&self) -> &Data {
+        &self.data
+    }
+
+    /// The arguments as the library takes them.
+    pub fn args(&self) -> &[Arg] {
+        &self.args
+    }
+
+    /// The memory of each argument as the call left it, of which this came back. Where it ended
+    /// without running, nothing did, and the memory is as it was.
+    pub fn after(&self, ran: bool, mut output: &[u8]) -> Vec<Option<Block>> {
+        let arguments = self.invocation.arguments.iter().zip(&self.places);
+        arguments
+            .map(|(argument, place)| {
+                let (block, place) = (argument.block.as_ref()?, place.as_ref()?);
+                if !ran || !argument.is_output() {
+                    return Some(block.clone());
+                }
+                let length = (place.span().len() as usize).min(output.len());
+                let (own, others) = output.split_at(length);
+                output = others;
+                Some(place.after(block, own))
+            })
+            .collect()
+    }
+}
+
+/// Borrows memory for [`Invocation::show`].
+pub fn memory(blocks: &[Option<Block>]) -> Vec<Option<&dyn Memory>> {
+    let blocks = blocks.iter().map(Option::as_ref);
+    blocks
+        .map(|block| block.map(|block| block as &dyn Memory))
+        .collect()
 }
 
 impl Invocation {
@@ -76,6 +158,7 @@ impl Invocation {
             name,
             nr,
             signature,
+            texts: texts.to_vec(),
             arguments,
         })
     }
@@ -90,8 +173,96 @@ impl Invocation {
         self.nr
     }
 
-    /// The arguments as the kernel gets them.
-    pub fn registers(&self) -> [u64; 6] {
+    /// The arguments for a call in this process, with their memory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOMEM` where there is no room for it.
+    pub fn here(&self) -> io::Result<Here> {
+        let memory = self.arguments.iter().map(|argument| {
+            let block = argument.block.as_ref();
+            block.map(Local::new).transpose()
+        });
+        let memory = memory.collect::<io::Result<Vec<_>>>()?;
+        let mut registers = self.values();
+        for (register, memory) in registers.iter_mut().zip(&memory) {
+            if let Some(memory) = memory {
+                *register = memory.address();
+            }
+        }
+        Ok(Here { registers, memory })
+    }
+
+    /// The arguments for a call in another process, with the data that it takes along.
+    ///
+    /// # Errors
+    ///
+    /// Memory is not separated there as it is here: where it is known that the call may reach beyond
+    /// that of an argument, it is an error. So is more memory than a message may bring.
+    pub fn elsewhere(&self) -> Result<Elsewhere<'_>, InvocationError> {
+        let values = self.values();
+        for (index, argument) in self.arguments.iter().enumerate() {
+            argument
+                .check_size(&values)
+                .map_err(|why| InvocationError::Argument {
+                    signature: self.signature,
+                    index,
+                    text: self.texts[index].to_string_lossy().into_owned(),
+                    why,
+                })?;
+        }
+        let footprints = self.arguments.iter().map(|argument| {
+            let block = argument.block.as_ref();
+            block.map_or(0, Block::footprint)
+        });
+        let bytes = footprints.fold(0, usize::saturating_add);
+        self.check_memory("memory", bytes, Data::MAX_LEN)?;
+
+        let mut data = Data::new();
+        let mut args = Vec::new();
+        let mut places = Vec::new();
+        for argument in &self.arguments {
+            let block = argument.block.as_ref();
+            let place = block.map(|block| Remote::new(block, &mut data));
+            args.push(match &place {
+                None => Arg::Value(argument.register),
+                Some(place) if argument.is_output() => place.span().output(),
+                Some(place) => place.span().address(),
+            });
+            places.push(place);
+        }
+        let outputs = args.iter().map(|arg| match arg {
+            Arg::Out { len, .. } => *len as usize,
+            _ => 0,
+        });
+        self.check_memory("output", outputs.sum(), Data::MAX_OUTPUT)?;
+        Ok(Elsewhere {
+            invocation: self,
+            data,
+            args,
+            places,
+        })
+    }
+
+    fn check_memory(
+        &self,
+        what: &'static str,
+        bytes: usize,
+        limit: usize,
+    ) -> Result<(), InvocationError> {
+        match bytes > limit {
+            false => Ok(()),
+            true => Err(InvocationError::TooLarge {
+                name: self.name.clone(),
+                what,
+                bytes,
+                limit,
+            }),
+        }
+    }
+
+    /// The registers, without those that point to memory of the call.
+    fn values(&self) -> [u64; 6] {
         let mut registers = [0; 6];
         for (register, argument) in registers.iter_mut().zip(&self.arguments) {
             *register = argument.register;
@@ -99,20 +270,27 @@ impl Invocation {
         registers
     }
 
-    /// The arguments as strace prints them; memory is shown as it is after the call.
-    pub fn show_arguments(&self, reply: &Reply, detail: Detail) -> Vec<String> {
-        let registers = self.registers();
+    /// The arguments as strace prints them; `memory` is what the call left of theirs.
+    pub fn show_arguments(
+        &self,
+        reply: &Reply,
+        memory: &[Option<&dyn Memory>],
+        detail: Detail,
+    ) -> Vec<String> {
+        let registers = self.values();
         let written = match reply.outcome {
             Outcome::Ran => u64::try_from(reply.ret).ok(),
             _ => None,
         };
-        let show = |argument: &Argument| argument.show(&registers, written, detail);
-        self.arguments.iter().map(show).collect()
+        let arguments = self.arguments.iter().zip(memory);
+        arguments
+            .map(|(argument, memory)| argument.show(&registers, *memory, written, detail))
+            .collect()
     }
 
     /// The call and its result, as strace prints them.
-    pub fn show(&self, reply: &Reply, detail: Detail) -> String {
-        let arguments = self.show_arguments(reply, detail).join(", ");
+    pub fn show(&self, reply: &Reply, memory: &[Option<&dyn Memory>], detail: Detail) -> String {
+        let arguments = self.show_arguments(reply, memory, detail).join(", ");
         format!("{}({arguments}) = {}", self.name(), self.show_result(reply))
     }
 

@@ -6,6 +6,9 @@ use crate::kernel::{
     call,
     Reply, //
 };
+use crate::process::own::Own;
+use crate::process::Place;
+use nlcall::raw::Call;
 use proptest::prelude::*;
 
 fn prepare(words: &[&str]) -> Result<Invocation, InvocationError> {
@@ -17,9 +20,27 @@ fn prepare(words: &[&str]) -> Result<Invocation, InvocationError> {
 fn make(words: &[&str]) -> String {
     let invocation = prepare(words).unwrap();
     let mut kernel = Plain::new(1);
+    let here = invocation.here().unwrap();
     // SAFETY: The tests make harmless calls, and an invocation's memory is never unmapped.
-    let reply = unsafe { call(&mut kernel, invocation.nr(), invocation.registers()) }.unwrap();
-    invocation.show(&reply, Detail::default())
+    let reply = unsafe { call(&mut kernel, invocation.nr(), here.registers()) }.unwrap();
+    invocation.show(&reply, &here.memory(), Detail::default())
+}
+
+/// Makes the call as if it were made in another process, and shows it.
+fn make_elsewhere(words: &[&str]) -> String {
+    let invocation = prepare(words).unwrap();
+    let elsewhere = invocation.elsewhere().unwrap();
+    // SAFETY: The tests make harmless calls, whose arguments are in memory that is never unmapped.
+    let call = unsafe { Call::with_args(invocation.nr(), elsewhere.args()) };
+    let mut own = Own::default();
+    let answers = own.make(call.into(), elsewhere.data().clone()).unwrap();
+    let ran = answers[0].reply.outcome == Outcome::Ran;
+    let after = elsewhere.after(ran, &answers[0].data);
+    invocation.show(&answers[0].reply, &memory(&after), Detail::default())
+}
+
+fn not_elsewhere(words: &[&str]) -> String {
+    prepare(words).unwrap().elsewhere().unwrap_err().to_string()
 }
 
 fn usage(words: &[&str]) -> String {
@@ -179,7 +200,10 @@ fn results_are_shown_in_the_base_that_suits_them() {
         ret: 0o77,
         outcome: Outcome::Ran,
     };
-    assert_eq!(umask.show(&reply, Detail::default()), "umask(022) = 077");
+    assert_eq!(
+        umask.show(&reply, &[None], Detail::default()),
+        "umask(022) = 077"
+    );
 }
 
 #[test]
@@ -262,7 +286,7 @@ fn calls_that_did_not_run_have_no_result() {
             ret: -i64::from(errno),
             outcome,
         };
-        invocation.show(&reply, Detail::default())
+        invocation.show(&reply, &[], Detail::default())
     };
     assert_eq!(
         shown(Outcome::NotStarted, libc::EAGAIN),
@@ -288,8 +312,148 @@ fn what_a_call_did_not_write_is_not_shown() {
         ret: -4,
         outcome: Outcome::Interrupted,
     };
-    let line = invocation.show(&reply, Detail::default());
+    let here = invocation.here().unwrap();
+    let line = invocation.show(&reply, &here.memory(), Detail::default());
     assert!(line.starts_with("read(0, 0x"), "{line}");
+}
+
+#[test]
+fn vectors_of_bytes_are_written_and_read() {
+    let (reader, writer) = rustix::pipe::pipe().unwrap();
+    let [reader, writer] =
+        [&reader, &writer].map(|fd| std::os::fd::AsRawFd::as_raw_fd(fd).to_string());
+    for make in [make, make_elsewhere] {
+        let words = [
+            "writev",
+            &writer,
+            "[\"abc\", {iov_base=\"defgh\", iov_len=3}]",
+            "2",
+        ];
+        let shown = "[{iov_base=\"abc\", iov_len=3}, {iov_base=\"def\", iov_len=3}]";
+        assert_eq!(make(&words), format!("writev({writer}, {shown}, 2) = 6"));
+        let words = ["readv", &reader, "[@2, {@10, 10}]", "2"];
+        let shown = "[{iov_base=\"ab\", iov_len=2}, {iov_base=\"cdef\", iov_len=10}]";
+        assert_eq!(make(&words), format!("readv({reader}, {shown}, 2) = 6"));
+    }
+    let line = make(&["readv", "-1", "[@2]", "1"]);
+    assert!(line.starts_with("readv(-1, 0x"), "{line}");
+    assert_eq!(
+        make_elsewhere(&["readv", "-1", "[@2]", "1"]),
+        "readv(-1, @16, 1) = -1 EBADF (Bad file descriptor)"
+    );
+    assert_eq!(
+        make(&["writev", "-1", "[{iov_base=0x10, iov_len=3}, NULL]", "1"]),
+        "writev(-1, [{iov_base=0x10, iov_len=3}, {iov_base=NULL, iov_len=0}], 1) \
+         = -1 EBADF (Bad file descriptor)"
+    );
+    assert!(usage(&["writev", "1", "[3]", "1"]).contains("a length: {iov_base"));
+    assert!(usage(&["writev", "1", "[{iov_len=3}]", "1"]).contains("iov_base=..., iov_len=N"));
+    assert!(usage(&["writev", "1", "/x", "1"]).contains("array of strings or addresses"));
+    assert!(usage(&["readv", "1", "[@]", "1"]).contains("say how many bytes"));
+}
+
+#[test]
+fn arguments_of_programs_are_strings() {
+    let words = ["execve", "/does/not/exist", "[\"ls\", -l]", "[]"];
+    for make in [make, make_elsewhere] {
+        assert_eq!(
+            make(&words),
+            "execve(\"/does/not/exist\", [\"ls\", \"-l\"], []) \
+             = -1 ENOENT (No such file or directory)"
+        );
+    }
+    assert!(usage(&["execve", "/x", "ls"]).contains("an array of strings"));
+}
+
+#[test]
+fn a_call_in_another_process_is_shown_as_one_here() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("file");
+    std::fs::write(&path, b"some bytes of a file").unwrap();
+    let file = std::fs::File::open(&path).unwrap();
+    let fd = std::os::fd::AsRawFd::as_raw_fd(&file).to_string();
+    let path = path.to_str().unwrap();
+    for words in [
+        &["getpid"][..],
+        &["openat", "AT_FDCWD", "/does/not/exist", "O_RDWR|O_CLOEXEC"],
+        &["pread64", &fd, "@5", "5", "0"],
+        &["pread64", &fd, "@", "100", "5"],
+        &["readlink", "/proc/self/exe", "@4096", "4096"],
+        &["stat", path, "@"],
+        &["newfstatat", "AT_FDCWD", path, "@144", "0"],
+        &["statx", "AT_FDCWD", path, "0", "STATX_BASIC_STATS", "@"],
+        &["nanosleep", "{0, 1}", "NULL"],
+        &["poll", "[{fd=-1, events=POLLIN}]", "1", "0"],
+        &["prlimit64", "0", "RLIMIT_CORE", "NULL", "@"],
+        &["getresuid", "@", "@", "@"],
+        &["uname", "@"],
+        &["getcwd", "@4096", "4096"],
+        &["fcntl", &fd, "F_GETFD"],
+        &["access", path, "R_OK"],
+        &[
+            "openat2",
+            "AT_FDCWD",
+            "/does/not/exist",
+            "{flags=O_RDONLY}",
+            "24",
+        ],
+    ] {
+        assert_eq!(make_elsewhere(words), make(words), "{words:?}");
+    }
+    // An address there is not known here.
+    assert_eq!(
+        make_elsewhere(&["read", "999", "@16", "16"]),
+        "read(999, @16, 16) = -1 EBADF (Bad file descriptor)"
+    );
+}
+
+#[test]
+fn memory_of_another_process_is_not_overrun() {
+    assert_eq!(
+        not_elsewhere(&["read", "0", "@10", "100"]),
+        "read: argument 2, `@10`: it has 10 bytes, and the call may use 100\n  \
+         read(fd: fd, buf: @N, count: ulong)"
+    );
+    assert!(not_elsewhere(&["write", "1", "abc", "5"]).contains("has 4 bytes"));
+    assert!(not_elsewhere(&["uname", "@10"]).contains("may use 390"));
+    assert!(not_elsewhere(&["readv", "0", "[{@1, 2}]", "1"]).contains("has 1 bytes"));
+    assert!(not_elsewhere(&["read", "0", "@10", "-1"]).contains("may use 18446744073709551615"));
+    assert!(prepare(&["read", "0", "@10", "10"])
+        .unwrap()
+        .elsewhere()
+        .is_ok());
+}
+
+#[test]
+fn no_more_memory_is_placed_than_a_message_brings() {
+    assert_eq!(
+        not_elsewhere(&["read", "0", "@60001", "60001"]),
+        "read: its output has 60001 bytes; in another process it may have 60000"
+    );
+    assert!(not_elsewhere(&["read", "0", "@1073741824", "5"]).contains("its memory has"));
+    let long = "x".repeat(Data::MAX_LEN);
+    assert!(not_elsewhere(&["chdir", &long]).contains("1048584 bytes"));
+    assert!(prepare(&["read", "0", "@60000", "5"])
+        .unwrap()
+        .elsewhere()
+        .is_ok());
+}
+
+#[test]
+fn what_the_call_did_not_reach_is_as_it_was() {
+    let invocation = prepare(&["poll", "[{fd=7, events=POLLIN}]", "1", "0"]).unwrap();
+    let elsewhere = invocation.elsewhere().unwrap();
+    let reply = Reply {
+        user_data: 0,
+        ret: -i64::from(libc::ESRCH),
+        outcome: Outcome::NotStarted,
+    };
+    let after = elsewhere.after(false, b"");
+    assert_eq!(
+        invocation.show(&reply, &memory(&after), Detail::default()),
+        "poll([{fd=7, events=POLLIN, revents=0}], 1, 0) \
+         = ? (not started: ESRCH (No such process))"
+    );
 }
 
 proptest! {
@@ -308,9 +472,16 @@ proptest! {
             .collect();
         for entry in syscalls::TABLE {
             if let Ok(invocation) = Invocation::new(entry.name, &texts) {
+                let here = invocation.here().unwrap();
+                let elsewhere = invocation.elsewhere();
                 for outcome in Outcome::ALL {
                     let reply = Reply { user_data: 0, ret, outcome: *outcome };
-                    let _ = invocation.show(&reply, Detail { string: 4, in_full: true });
+                    let detail = Detail { string: 4, in_full: true };
+                    let _ = invocation.show(&reply, &here.memory(), detail);
+                    if let Ok(elsewhere) = &elsewhere {
+                        let after = elsewhere.after(*outcome == Outcome::Ran, &[b'x'; 10]);
+                        let _ = invocation.show(&reply, &memory(&after), detail);
+                    }
                 }
             }
         }

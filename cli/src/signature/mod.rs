@@ -68,6 +68,12 @@ pub enum Kind {
     Out(&'static Format),
     /// A structure that the kernel reads and writes.
     InOut(&'static Format),
+    /// Pointers to strings, with a null pointer at the end.
+    Strings,
+    /// `struct iovec`s of bytes that the kernel reads.
+    Gather,
+    /// `struct iovec`s of bytes that the kernel writes, as many as the call returns.
+    Scatter,
     /// An address, shown as such.
     Address,
     /// Anything: what it is depends on another parameter.
@@ -183,6 +189,9 @@ impl fmt::Display for Kind {
             Kind::BytesOut(_) => "@N",
             Kind::In(_) => "{...}",
             Kind::Out(_) | Kind::InOut(_) => "@",
+            Kind::Strings => "[string, ...]",
+            Kind::Gather => "[bytes, ...]",
+            Kind::Scatter => "[@N, ...]",
             Kind::Address => "address",
             Kind::Any => "any",
         })

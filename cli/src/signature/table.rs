@@ -94,8 +94,8 @@ pub(super) static TABLE: &[Signature] = signatures! {
     ioctl(fd: Fd, cmd: Names(&file::IOCTL), arg[optional]: Any);
     pread64(fd: Fd, buf: BytesOut(Returned(2)), count: Ulong, pos: Long);
     pwrite64(fd: Fd, buf: BytesIn(2), count: Ulong, pos: Long);
-    readv(fd: Fd, vec: Address, vlen: Ulong);
-    writev(fd: Fd, vec: Address, vlen: Ulong);
+    readv(fd: Fd, vec: Scatter, vlen: Ulong);
+    writev(fd: Fd, vec: Gather, vlen: Ulong);
     access(filename: Path, mode: Names(&file::ACCESS));
     pipe(fildes: Out(&DESCRIPTOR_PAIR));
     select(n: Int, inp: Address, outp: Address, exp: Address, tvp: In(&TIMEVAL));
@@ -155,7 +155,7 @@ pub(super) static TABLE: &[Signature] = signatures! {
     );
     fork();
     vfork();
-    execve(filename: Path, argv: Address, envp[optional]: Address);
+    execve(filename: Path, argv: Strings, envp[optional]: Strings);
     exit(error_code: Int);
     wait4(
         upid: Int, stat_addr: Out(&INT), options: Names(&process::WAIT), ru[optional]: Out(&RUSAGE),
@@ -426,7 +426,7 @@ pub(super) static TABLE: &[Signature] = signatures! {
     );
     tee(fdin: Fd, fdout: Fd, len: Ulong, flags: Names(&file::SPLICE));
     sync_file_range(fd: Fd, offset: Long, nbytes: Long, flags: Names(&file::SYNC_RANGE));
-    vmsplice(fd: Fd, uiov: Address, nr_segs: Ulong, flags: Names(&file::SPLICE));
+    vmsplice(fd: Fd, uiov: Gather, nr_segs: Ulong, flags: Names(&file::SPLICE));
     move_pages(
         pid: Int, nr_pages: Ulong, pages: Address, nodes: Address, status: Address, flags: Int,
     );
@@ -455,8 +455,8 @@ pub(super) static TABLE: &[Signature] = signatures! {
     dup3(oldfd: Fd, newfd: Fd, flags: Names(&file::DESCRIPTOR));
     pipe2(fildes: Out(&DESCRIPTOR_PAIR), flags: Names(&file::DESCRIPTOR));
     inotify_init1(flags: Names(&file::INOTIFY));
-    preadv(fd: Fd, vec: Address, vlen: Ulong, pos_l: Ulong, pos_h: Ulong);
-    pwritev(fd: Fd, vec: Address, vlen: Ulong, pos_l: Ulong, pos_h: Ulong);
+    preadv(fd: Fd, vec: Scatter, vlen: Ulong, pos_l: Ulong, pos_h: Ulong);
+    pwritev(fd: Fd, vec: Gather, vlen: Ulong, pos_l: Ulong, pos_h: Ulong);
     rt_tgsigqueueinfo(tgid: Int, pid: Int, sig: Signal, uinfo: Address);
     perf_event_open(attr_uptr: Address, pid: Int, cpu: Int, group_fd: Fd, flags: Ulong);
     recvmmsg(fd: Fd, mmsg: Address, vlen: Uint, flags: Names(&socket::MESSAGE), timeout: Address);
@@ -476,10 +476,10 @@ pub(super) static TABLE: &[Signature] = signatures! {
     setns(fd: Fd, flags: Names(&process::CLONE));
     getcpu(cpup: Out(&UNSIGNED), nodep[optional]: Out(&UNSIGNED), unused[optional]: Address);
     process_vm_readv(
-        pid: Int, lvec: Address, liovcnt: Ulong, rvec: Address, riovcnt: Ulong, flags: Ulong,
+        pid: Int, lvec: Scatter, liovcnt: Ulong, rvec: Gather, riovcnt: Ulong, flags: Ulong,
     );
     process_vm_writev(
-        pid: Int, lvec: Address, liovcnt: Ulong, rvec: Address, riovcnt: Ulong, flags: Ulong,
+        pid: Int, lvec: Gather, liovcnt: Ulong, rvec: Gather, riovcnt: Ulong, flags: Ulong,
     );
     kcmp(pid1: Int, pid2: Int, type: Int, idx1: Ulong, idx2: Ulong);
     finit_module(fd: Fd, uargs: Text, flags: Int);
@@ -499,7 +499,7 @@ pub(super) static TABLE: &[Signature] = signatures! {
         size_common[optional]: Uint,
     );
     execveat(
-        fd: Fd, filename: Path, argv: Address, envp[optional]: Address,
+        fd: Fd, filename: Path, argv: Strings, envp[optional]: Strings,
         flags[optional]: Names(&file::AT),
     );
     userfaultfd(flags: Int);
@@ -510,11 +510,11 @@ pub(super) static TABLE: &[Signature] = signatures! {
         flags: Uint,
     );
     preadv2(
-        fd: Fd, vec: Address, vlen: Ulong, pos_l: Ulong, pos_h: Ulong,
+        fd: Fd, vec: Scatter, vlen: Ulong, pos_l: Ulong, pos_h: Ulong,
         flags: Names(&file::READ_WRITE),
     );
     pwritev2(
-        fd: Fd, vec: Address, vlen: Ulong, pos_l: Ulong, pos_h: Ulong,
+        fd: Fd, vec: Gather, vlen: Ulong, pos_l: Ulong, pos_h: Ulong,
         flags: Names(&file::READ_WRITE),
     );
     pkey_mprotect(start: Address, len: Ulong, prot: Names(&memory::PROTECTION), pkey: Int);
@@ -554,7 +554,7 @@ pub(super) static TABLE: &[Signature] = signatures! {
         dfd: Dirfd, filename: Path, mode: Names(&file::ACCESS), flags: Names(&file::ACCESS_AT),
     );
     process_madvise(
-        pidfd: Fd, vec: Address, vlen: Ulong, behavior: Names(&memory::ADVICE), flags: Uint,
+        pidfd: Fd, vec: Gather, vlen: Ulong, behavior: Names(&memory::ADVICE), flags: Uint,
     );
     epoll_pwait2(
         epfd: Fd, events: Out(&EPOLL_EVENTS), maxevents: Int, timeout: In(&TIMESPEC),

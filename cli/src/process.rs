@@ -18,7 +18,7 @@ use crate::exit::Failure;
 use crate::kernel::Reply;
 
 /// Something that makes calls in a process, and waits for them.
-pub trait Place {
+pub trait Caller {
     /// Makes the calls, whose `user_data` is their index. Returns how they ended, in that order.
     fn make(&mut self, calls: Batch, data: Data) -> Result<Vec<Answer>, Error>;
 }
@@ -57,7 +57,7 @@ impl Process {
     }
 }
 
-impl Place for Process {
+impl Caller for Process {
     fn make(&mut self, mut calls: Batch, data: Data) -> Result<Vec<Answer>, Error> {
         let count = calls.len();
         calls.data(data).target(&self.target);
@@ -198,7 +198,7 @@ pub mod own {
         pub rejection: Option<(i32, &'static str)>,
     }
 
-    impl Place for Own {
+    impl Caller for Own {
         fn make(&mut self, calls: Batch, data: Data) -> Result<Vec<Answer>, Error> {
             if let Some((errno, text)) = self.rejection {
                 return Err(Error::Rejected {

@@ -31,7 +31,7 @@ use crate::layout::Detail;
 use crate::options::CallOptions;
 use crate::process::{
     Answer,
-    Place,
+    Caller,
     Process, //
 };
 use crate::table::{

@@ -22,8 +22,8 @@ use crate::names::file;
 use crate::options::FdsOptions;
 use crate::process::{
     failure,
+    Caller,
     Descriptor,
-    Place,
     Proc,
     Process, //
 };
@@ -75,7 +75,7 @@ fn list(pid: u32, json: bool) -> Result<Status, Failure> {
 }
 
 /// Closes the descriptors, each whatever becomes of the others.
-fn close(process: &mut dyn Place, options: &FdsOptions) -> Result<Status, Failure> {
+fn close(process: &mut dyn Caller, options: &FdsOptions) -> Result<Status, Failure> {
     let calls: Batch = (0..)
         .zip(&options.close)
         // SAFETY: close(2) takes no address. To take the descriptor away is what the user wants.

@@ -38,7 +38,7 @@ use crate::options::LimitsOptions;
 use crate::process::{
     failure,
     Answer,
-    Place,
+    Caller,
     Process, //
 };
 use crate::table::{
@@ -245,7 +245,7 @@ fn change(resource: &'static Resource, value: &str) -> Result<Change, String> {
 }
 
 /// Makes the changes, each whatever becomes of the others; returns what went wrong.
-fn apply(process: &mut dyn Place, pid: u32, changes: &[Change]) -> Result<Vec<String>, Failure> {
+fn apply(process: &mut dyn Caller, pid: u32, changes: &[Change]) -> Result<Vec<String>, Failure> {
     if changes.is_empty() {
         return Ok(Vec::new());
     }
@@ -275,7 +275,7 @@ fn apply(process: &mut dyn Place, pid: u32, changes: &[Change]) -> Result<Vec<St
 
 /// The limits of these resources.
 fn limits(
-    process: &mut dyn Place,
+    process: &mut dyn Caller,
     pid: u32,
     resources: &[&'static Resource],
 ) -> Result<Vec<Limit>, Failure> {

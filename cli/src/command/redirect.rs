@@ -39,7 +39,7 @@ use crate::options::RedirectOptions;
 use crate::process::{
     failure,
     Answer,
-    Place,
+    Caller,
     Proc,
     Process, //
 };
@@ -131,7 +131,7 @@ fn redirections(options: &RedirectOptions) -> Result<Vec<Redirection>, Failure> 
 
 /// Makes the calls. The inner error says what could not be done.
 fn redirect(
-    process: &mut dyn Place,
+    process: &mut dyn Caller,
     pid: u32,
     redirections: &[Redirection],
 ) -> Result<Result<Vec<Row>, String>, Failure> {
@@ -218,7 +218,7 @@ fn calls(redirections: &[Redirection]) -> (Batch, Data) {
 }
 
 /// Closes what was opened, where the chain did not come so far.
-fn close(process: &mut dyn Place, opened: &[Answer]) -> Result<(), nlcall::Error> {
+fn close(process: &mut dyn Caller, opened: &[Answer]) -> Result<(), nlcall::Error> {
     let calls = (0..).zip(opened).map(|(index, answer)| {
         let fd = answer.reply.ret as u64;
         // SAFETY: Nobody else knows the descriptor.

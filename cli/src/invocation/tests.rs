@@ -7,7 +7,7 @@ use crate::kernel::{
     Reply, //
 };
 use crate::process::own::Own;
-use crate::process::Place;
+use crate::process::Caller;
 use nlcall::raw::Call;
 use proptest::prelude::*;
 

@@ -298,8 +298,8 @@ impl<T: Transport> Connection<T> {
                 break;
             }
             // The kernel's number decides where ours is wrong: an answer may have been lost.
-            if let Some(own) = tolerate(self.own_info())? {
-                if own.is_none_or(|session| session.in_flight == 0) {
+            if let Some(own) = tolerate(self.exchange.own_sessions())? {
+                if own.iter().all(|session| session.in_flight == 0) {
                     break;
                 }
             }

@@ -21,6 +21,7 @@ const VALUE_MAX: usize =
 #[derive(Debug, Default)]
 pub(super) struct Enclosure {
     bytes: Vec<u8>,
+    is_abroad: bool,
     is_whole: bool,
 }
 
@@ -30,6 +31,7 @@ impl Enclosure {
     pub(super) fn new(target: Option<&Target>, data: Option<(&Data, usize)>) -> Self {
         let mut enclosure = Self {
             bytes: Vec::new(),
+            is_abroad: target.is_some(),
             is_whole: data.is_some(),
         };
         if let Some(target) = target {
@@ -49,6 +51,11 @@ impl Enclosure {
     /// The attributes, each of them padded.
     pub(super) fn as_bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// Whether the calls execute in another process.
+    pub(super) fn is_abroad(&self) -> bool {
+        self.is_abroad
     }
 
     /// Whether all calls of the batch belong into the same message.

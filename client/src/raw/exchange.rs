@@ -30,7 +30,7 @@ use super::{
     message::{Incoming, Reply, Request, Submit},
     rejection,
     sys::{failed, Received, Sent, Transport, DATAGRAM_MAX},
-    Completion, Results,
+    Completion, Results, SessionInfo,
 };
 use crate::Error;
 
@@ -122,6 +122,10 @@ struct Inner {
     perhaps_skipped: usize,
     /// Calls that the kernel said to have ended so, of all of the session.
     skipped: u64,
+    /// Calls that were ever counted as in flight.
+    counted: u64,
+    /// Whether calls were submitted for another process: they form sessions of their own there.
+    is_abroad: bool,
     /// Threads that sleep until there is a completion.
     sleepers: usize,
     /// Of these, the ones that give up when nothing is in flight.
@@ -163,6 +167,8 @@ impl<T: Transport> Exchange<T> {
                 in_flight: 0,
                 perhaps_skipped: 0,
                 skipped: 0,
+                counted: 0,
+                is_abroad: false,
                 sleepers: 0,
                 patient_sleepers: 0,
                 awaited_limits: Vec::new(),
@@ -223,7 +229,10 @@ impl<T: Transport> Exchange<T> {
     ) -> Result<(), NotSubmitted> {
         let sequence = self.reserve();
         // Completions may overtake the acknowledgement.
-        self.lock().count(calls, calls.len());
+        let mut inner = self.lock();
+        inner.count(calls, calls.len());
+        inner.is_abroad |= enclosure.is_abroad();
+        drop(inner);
         let message = Submit::new(self.family, sequence, NLM_F_ACK, calls, enclosure, None);
         let done = match message.send(&self.transport) {
             Ok(Sent::InChild) => return Err(NotSubmitted::refused(Error::InChild)),
@@ -309,28 +318,58 @@ impl<T: Transport> Exchange<T> {
     /// Learns from the kernel how many calls ended without a completion, where there may be such.
     /// Where it does not say, nothing is learned.
     pub(super) fn learn_skipped(&self) -> Result<(), Error> {
-        let before = self.lock().perhaps_skipped;
+        let inner = self.lock();
+        let (before, counted, is_abroad) = (inner.perhaps_skipped, inner.counted, inner.is_abroad);
+        drop(inner);
         if before == 0 {
             return Ok(());
         }
-        let own = match self.dump(Request::own_session) {
+        let own = match self.own_sessions() {
             Err(error @ Error::Io { .. }) => return Err(error),
             own => own.unwrap_or_default(),
         };
-        let Some(Reply::Session(session)) = own.first() else {
+        if own.is_empty() {
             return Ok(());
-        };
+        }
+        let skipped = own.iter().map(|session| session.skipped).sum::<u64>();
+        let all_ended = own.iter().all(|session| session.in_flight == 0);
         let mut inner = self.lock();
         // Another thread may have heard a later number meanwhile.
-        let news = session.skipped.saturating_sub(inner.skipped);
+        let news = skipped.saturating_sub(inner.skipped);
         inner.skipped += news;
         let news = usize::try_from(news).unwrap_or(usize::MAX);
         inner.in_flight = inner.in_flight.saturating_sub_unsigned(news);
         // Where nothing is in flight, all calls that were counted before this was asked have ended.
-        let over = if session.in_flight == 0 { before } else { news };
+        let over = if all_ended { before } else { news };
         inner.perhaps_skipped = inner.perhaps_skipped.saturating_sub(over);
+        if is_abroad && all_ended && inner.counted == counted {
+            // A session in another process ends with that, and then the kernel forgets what it
+            // counted. What has not come by now was skipped.
+            while self.receive(&mut inner)? {}
+            inner.in_flight = inner.inbox.len() as isize;
+        }
         self.update_signal(&mut inner);
         Ok(())
+    }
+
+    /// What the kernel knows about the sessions of this socket: its own one and, where calls were
+    /// submitted for other processes, those there.
+    pub(super) fn own_sessions(&self) -> Result<Vec<SessionInfo>, Error> {
+        let is_abroad = self.lock().is_abroad;
+        let sessions = match is_abroad {
+            false => self.dump(Request::own_session)?,
+            true => self.dump(Request::sessions)?,
+        };
+        let sessions = sessions.into_iter().filter_map(|reply| match reply {
+            Reply::Session(session) => Some(*session),
+            _ => None,
+        });
+        let (port, pid) = (self.transport.port_id(), std::process::id());
+        let is_own = |session: &SessionInfo| {
+            let processes = [Some(session.pid), session.target_of];
+            !is_abroad || session.port_id == port && processes.contains(&Some(pid))
+        };
+        Ok(sessions.filter(is_own).collect())
     }
 
     /// The next completion, or none when patience ends before there is one.
@@ -495,15 +534,12 @@ impl<T: Transport> Exchange<T> {
     /// The kernel remembers the last one that it accepted. That is enough, since a session sends
     /// one SUBMIT at a time.
     fn was_accepted(&self, sequence: u32) -> Result<(), Error> {
-        let own = self
-            .dump(Request::own_session)
-            .map_err(|_| Error::Unanswered)?;
-        match own.first() {
-            Some(Reply::Session(session)) if session.last_seq == sequence => Ok(()),
+        let own = self.own_sessions().map_err(|_| Error::Unanswered)?;
+        match own.iter().any(|session| session.last_seq == sequence) {
+            true => Ok(()),
             // It was rejected, and the reason is lost. (Before the first SUBMIT that is accepted
             // a socket has no session.)
-            Some(Reply::Session(_)) | None => Err(Error::RejectionLost),
-            Some(_) => Err(Error::Unanswered),
+            false => Err(Error::RejectionLost),
         }
     }
 
@@ -611,6 +647,7 @@ impl Inner {
     /// Counts so many of these calls as in flight.
     fn count(&mut self, calls: &[abi::Call], in_flight: usize) {
         self.in_flight += in_flight as isize;
+        self.counted += in_flight as u64;
         self.perhaps_skipped += skippable(calls);
     }
 

@@ -5,16 +5,20 @@
 use std::{
     mem::size_of,
     os::fd::{AsFd, AsRawFd},
-    sync::Arc,
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        Arc,
+    },
 };
 
+use netlink_packet_generic::constants::GENL_ID_CTRL;
 use nlcall_abi::{self as abi, flag, submit, ArgKind, CallResult, Command};
 use proptest::{collection::vec, prelude::*};
 use zerocopy::FromBytes;
 
 use super::kernel::{
-    ack, batch, call, complete, complete_with, family, features_with, open, reject, result,
-    take_all, Event, Kernel, Message, Socket,
+    ack, batch, call, complete, complete_with, done, family, features_with, open, reject, reply,
+    result, take_all, Event, Kernel, Message, Socket, PORT,
 };
 use crate::{
     raw::{
@@ -36,17 +40,27 @@ fn with_features(
     Kernel::bare(move |request| {
         if request.is(Command::FeaturesGet) {
             features_with(request, arg_kinds, submit_attrs)
-        } else if request.command == Command::FeaturesGet as u8 || !request.is(Command::Submit) {
+        } else if request.kind == GENL_ID_CTRL {
             family(request, abi::FAMILY_VERSION.into())
+        } else if request.is(Command::Cancel) {
+            vec![
+                Event::Datagram(reply(request, Command::Cancel, &[])),
+                Event::Datagram(ack(request)),
+            ]
         } else {
             handler(request)
         }
     })
 }
 
+/// A kernel whose module knows everything.
+fn with_all(handler: impl FnMut(&Message) -> Vec<Event> + Send + 'static) -> Arc<Kernel> {
+    with_features(ALL_KINDS, ALL_ATTRS, handler)
+}
+
 /// A kernel that knows everything, and accepts and completes all calls.
 fn able() -> Arc<Kernel> {
-    with_features(ALL_KINDS, ALL_ATTRS, |request| {
+    with_all(|request| {
         vec![
             Event::Datagram(ack(request)),
             Event::Datagram(complete(&request.results())),
@@ -253,9 +267,7 @@ fn data_without_room_in_a_message_is_an_error() {
 
 #[test]
 fn a_batch_with_data_waits_for_room_as_a_whole() {
-    let kernel = with_features(ALL_KINDS, ALL_ATTRS, |request| {
-        vec![Event::Datagram(ack(request))]
-    });
+    let kernel = with_all(|request| vec![Event::Datagram(ack(request))]);
     let session = Connection::new(Socket::new(&kernel), Some(10)).expect("opened");
     session.submit(batch(5)).expect("accepted");
     let mut calls = batch(6);
@@ -277,7 +289,7 @@ fn a_batch_with_data_waits_for_room_as_a_whole() {
 #[test]
 fn the_rest_of_a_batch_keeps_its_target() {
     let target = own_process();
-    let kernel = with_features(ALL_KINDS, ALL_ATTRS, |request| {
+    let kernel = with_all(|request| {
         vec![Event::Datagram(reject(
             request,
             1,
@@ -341,7 +353,7 @@ fn completions_carry_their_outputs() {
         data_len,
         ..result(user_data, 0)
     };
-    let kernel = with_features(ALL_KINDS, ALL_ATTRS, move |request| {
+    let kernel = with_all(move |request| {
         let results = [entry(0, 4, 3), entry(1, 0, 0), entry(2, 0, 4)];
         vec![
             Event::Datagram(ack(request)),
@@ -384,7 +396,7 @@ fn outputs_that_are_not_there_break_the_protocol() {
 
 #[test]
 fn a_rejection_of_a_target_keeps_the_kernels_words() {
-    let kernel = with_features(ALL_KINDS, ALL_ATTRS, |request| {
+    let kernel = with_all(|request| {
         vec![Event::Datagram(reject(
             request,
             1,
@@ -423,6 +435,165 @@ fn a_field_of_a_single_output_can_be_loaded() {
         144 << 32,
         "an offset is no index"
     );
+}
+
+/// A session in the kernel's list.
+#[derive(Clone, Copy, Default)]
+struct Listed {
+    port: u32,
+    pid: u32,
+    target_of: Option<u32>,
+    last_seq: u32,
+    in_flight: u32,
+    skipped: u64,
+}
+
+/// A dump of these sessions.
+fn sessions(request: &Message, listed: &[Listed]) -> Vec<Event> {
+    assert!(request.joined(abi::session::OWN).is_empty());
+    let mut datagram = Vec::new();
+    for session in listed {
+        let numbers = [
+            (abi::session::PORTID, session.port),
+            (abi::session::PID, session.pid),
+            (abi::session::LAST_SEQ, session.last_seq),
+            (abi::session::IN_FLIGHT, session.in_flight),
+        ];
+        let target_of = session.target_of.map(|pid| (abi::session::TARGET_OF, pid));
+        let numbers: Vec<_> = numbers
+            .into_iter()
+            .chain(target_of)
+            .map(|(kind, number)| (kind, number.to_ne_bytes()))
+            .collect();
+        let skipped = session.skipped.to_ne_bytes();
+        let mut attributes: Vec<(u16, &[u8])> = vec![(abi::session::SKIPPED, &skipped)];
+        attributes.extend(numbers.iter().map(|(kind, number)| (*kind, &number[..])));
+        datagram.extend(reply(request, Command::SessionGet, &attributes));
+    }
+    datagram.extend(done(request, 0));
+    vec![Event::Datagram(datagram)]
+}
+
+/// The session of this process's socket in another one.
+fn abroad() -> Listed {
+    Listed {
+        port: PORT,
+        pid: 1,
+        target_of: Some(std::process::id()),
+        ..Listed::default()
+    }
+}
+
+fn in_target(flags: CallFlags) -> Batch {
+    let mut calls = Batch::from(call(1, 1).flags(flags));
+    calls.target(&own_process());
+    calls
+}
+
+#[test]
+fn a_lost_acknowledgement_is_looked_for_in_the_targets_session() {
+    for (in_abroad, others) in [(true, false), (false, false), (false, true)] {
+        let mut sequence = 0;
+        let kernel = with_all(move |request| {
+            if request.is(Command::Submit) {
+                sequence = request.sequence;
+                return vec![Event::Overrun];
+            }
+            let own = Listed {
+                port: PORT,
+                pid: std::process::id(),
+                ..Listed::default()
+            };
+            let last_seq = if in_abroad { sequence } else { 0 };
+            let there = Listed {
+                last_seq,
+                ..abroad()
+            };
+            let last_seq = if others { sequence } else { 0 };
+            // Another socket of this process, and one of another in another network namespace.
+            let other = Listed {
+                port: 7,
+                last_seq,
+                ..own
+            };
+            let stranger = Listed {
+                pid: 3,
+                last_seq,
+                ..own
+            };
+            sessions(request, &[own, other, there, stranger])
+        });
+        let session = open(&kernel);
+        let submitted = session.submit(in_target(CallFlags::empty()));
+        match in_abroad {
+            true => {
+                submitted.expect("accepted");
+                kernel.deliver(Event::Datagram(complete(&[result(1, 0)])));
+                take_all(&session);
+            }
+            false => assert!(matches!(
+                submitted.expect_err("rejected").error,
+                Error::RejectionLost
+            )),
+        }
+    }
+}
+
+#[test]
+fn calls_that_were_skipped_in_a_target_are_not_waited_for() {
+    // The target's session is there and tells it, or has ended and is forgotten.
+    for listed in [
+        Some(Listed {
+            skipped: 1,
+            ..abroad()
+        }),
+        None,
+    ] {
+        let kernel = with_all(move |request| {
+            if request.is(Command::Submit) {
+                return vec![Event::Datagram(ack(request))];
+            }
+            let own = Listed {
+                port: PORT,
+                pid: std::process::id(),
+                ..Listed::default()
+            };
+            let all: Vec<_> = listed.into_iter().chain([own]).collect();
+            sessions(request, &all)
+        });
+        let session = open(&kernel);
+        session
+            .submit(in_target(CallFlags::SKIP_SUCCESS))
+            .expect("accepted");
+        let waited = session.exchange.completion(Patience::Forever);
+        assert!(matches!(waited, Err(Error::NothingInFlight)), "{waited:?}");
+    }
+}
+
+#[test]
+fn a_drop_waits_for_calls_in_a_target() {
+    let asked = Arc::new(AtomicU32::new(0));
+    let times = Arc::clone(&asked);
+    let kernel = with_all(move |request| {
+        if request.is(Command::SessionGet) {
+            // One completion, the only one, is on its way and was lost: the kernel knows better.
+            let in_flight = u32::from(times.fetch_add(1, Ordering::SeqCst) < 2);
+            return sessions(
+                request,
+                &[Listed {
+                    in_flight,
+                    ..abroad()
+                }],
+            );
+        }
+        vec![Event::Datagram(ack(request))]
+    });
+    let session = open(&kernel);
+    session
+        .submit(in_target(CallFlags::empty()))
+        .expect("accepted");
+    drop(session);
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
 }
 
 proptest! {

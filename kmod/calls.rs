@@ -172,6 +172,20 @@ impl<C> Slot<C> {
         self.accepted_at
     }
 
+    /// Call flags, those that concern a worker.
+    pub fn flags(&self) -> u32 {
+        u32::from(self.flags)
+    }
+
+    /// How it ended.
+    pub fn ending(&self) -> Ending {
+        Ending {
+            ret: self.ret,
+            outcome: self.outcome,
+            restart: self.restart,
+        }
+    }
+
     /// The completion.
     pub fn result(&self) -> CallResult {
         CallResult {
@@ -1356,6 +1370,16 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
             index = slot.next;
         }
         self.sending
+    }
+
+    /// The calls whose completions [`send`](Calls::send) took.
+    pub fn sending(&self) -> impl Iterator<Item = &Slot<C>> {
+        let mut index = self.done.head;
+        (0..self.sending).map(move |_| {
+            let slot = self.slots.slot(index);
+            index = slot.next;
+            slot
+        })
     }
 
     /// The completions taken by [`send`](Calls::send) were delivered: shows each to `note`, and

@@ -33,8 +33,10 @@ use crate::{
     },
     shim::Process,
     socket::Bindings,
+    trace,
     wire::{
         Call,
+        Command,
         FrontEnd,
         Readi,
         CLASSIC_PROTOCOL, //
@@ -157,6 +159,11 @@ unsafe fn take(skb: *mut bindings::sk_buff, header: *mut bindings::nlmsghdr, len
     };
     // SAFETY: By the caller's promise.
     if let Err(rejection) = unsafe { read(skb, seq, payload) } {
+        if trace::is_on() {
+            // SAFETY: By the caller's promise.
+            let session = unsafe { Session::bound(skb, FrontEnd::Classic) };
+            trace::rejected(session.as_deref(), Command::Submit as u8, &rejection);
+        }
         let mut extack = bindings::netlink_ext_ack::default();
         // SAFETY: By the caller's promise; the extended acknowledgement lives on this stack for as
         // long as it is used.
@@ -210,5 +217,9 @@ unsafe fn read(skb: *mut bindings::sk_buff, seq: u32, payload: &[u8]) -> Result<
         ..Call::default()
     };
     parse::judge(0, call.nr, &call.args)?;
-    session.submit(1, core::iter::once(call), seq)
+    session.submit(1, core::iter::once(call), seq)?;
+    if trace::is_on() {
+        trace::submitted(&session, core::iter::once(call));
+    }
+    Ok(())
 }

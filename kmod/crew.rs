@@ -62,6 +62,10 @@ use crate::{
         Table, //
     },
     submission::STRIDE,
+    trace::{
+        self,
+        Ended, //
+    },
     wire::SessionState,
     worker::{
         Assignment,
@@ -318,7 +322,7 @@ impl Session {
 
     /// What the worker `id` does next, which executes no call.
     pub fn assign(self: &Arc<Self>, id: Id) -> Turn {
-        {
+        let ended = {
             let mut inner = self.inner().lock();
             let inner = &mut *inner;
             let open = inner.state == SessionState::Open;
@@ -348,9 +352,12 @@ impl Session {
                         let spare = self.shall_create(inner);
                         return Turn::Execute(Assignment::again(suspended, spare));
                     }
-                    finish_suspended(&mut inner.calls, &suspended);
+                    finish_suspended(&mut inner.calls, suspended)
                 }
             }
+        };
+        if let Some(ended) = ended {
+            ended.show(self);
         }
         self.follow_up();
         // What interrupted that call must not interrupt the next one.
@@ -470,12 +477,15 @@ impl Session {
 
     /// Hands calls of the queue to the worker `id`: a burst of `most` at most, or a single one.
     fn hand_out(&self, inner: &mut Inner, id: Id, most: u32) -> Option<Turn> {
-        let (_, member) = inner.crew.get_mut(id)?;
-        let (calls, burst) = (&mut inner.calls, member.worker.burst());
-        // SAFETY: The caller is the worker, without a burst, and holds the lock.
-        if let Some(credentials) = unsafe { member.hand.take(calls, burst, id, most) } {
-            let spare = self.shall_create(inner);
-            return Some(Turn::Burst(Dealt { credentials, spare }));
+        // Who looks on is shown every call as it is executed.
+        if !trace::is_on() {
+            let (_, member) = inner.crew.get_mut(id)?;
+            let (calls, burst) = (&mut inner.calls, member.worker.burst());
+            // SAFETY: The caller is the worker, without a burst, and holds the lock.
+            if let Some(credentials) = unsafe { member.hand.take(calls, burst, id, most) } {
+                let spare = self.shall_create(inner);
+                return Some(Turn::Burst(Dealt { credentials, spare }));
+            }
         }
         let call = inner.calls.start(id)?;
         let spare = self.shall_create(inner);
@@ -594,14 +604,16 @@ impl Session {
                 let mut inner = self.inner().lock();
                 let inner = &mut *inner;
                 inner.crew.reap().map(|(id, member)| {
-                    if let Some(suspended) = member.suspended.take() {
-                        finish_suspended(&mut inner.calls, &suspended);
-                    }
-                    (id, member.worker.clone())
+                    let suspended = member.suspended.take();
+                    let ended = suspended.and_then(|it| finish_suspended(&mut inner.calls, it));
+                    (id, member.worker.clone(), ended)
                 })
             };
             // Nobody wakes or interrupts it any more: its thread may be freed.
-            let Some((id, worker)) = reaped else { break };
+            let Some((id, worker, ended)) = reaped else { break };
+            if let Some(ended) = ended {
+                ended.show(self);
+            }
             worker.stop();
             let member = self.inner().lock().crew.remove(id);
             self.payer().uncharge_worker();
@@ -650,12 +662,15 @@ impl WorkItem<RETRY> for Session {
     }
 }
 
-/// A call that was interrupted, and will not be issued again after all.
-fn finish_suspended(calls: &mut Table, suspended: &Suspended) {
+/// A call that was interrupted, and will not be issued again after all. Says what there is to show
+/// of it, outside of the lock.
+fn finish_suspended(calls: &mut Table, suspended: Suspended) -> Option<Ended> {
     let stop = calls.stop(suspended.index()).or(true);
-    if let Next::Complete(ending) = ended::after(suspended.interrupted_with(), stop) {
-        calls.finish(suspended.index(), ending, false);
-    }
+    let Next::Complete(ending) = ended::after(suspended.interrupted_with(), stop) else {
+        return None;
+    };
+    calls.finish(suspended.index(), ending, false);
+    suspended.ended(calls, ending)
 }
 
 /// `-ERESTARTNOINTR` and `-EINTR`: a signal wants to be handled before a thread is made.

@@ -36,6 +36,7 @@ use crate::{
     },
     shim,
     socket::SessionRef,
+    trace::Unexecuted,
     wire::{
         complete,
         CallResult,
@@ -148,6 +149,7 @@ impl Session {
             self.inner().lock().calls.unsent();
             return Attempt::Later;
         };
+        let mut unexecuted = Unexecuted::new(share.workers);
         let attached = sock.attach(message, self.clone());
         // One look at the clock for all completions of the message.
         let now = if share.workers > 0 { sender::now_ns() } else { 0 };
@@ -156,6 +158,9 @@ impl Session {
             Ok(attached) => {
                 // Before it can be read: a reader may count on the room in the session, and the
                 // destructor of the message on being counted.
+                if let Some(unexecuted) = &mut unexecuted {
+                    unexecuted.note(&inner.calls);
+                }
                 inner.sent(now);
                 let over = inner.sent_inline(share.inline);
                 self.settle(&mut inner);
@@ -167,6 +172,9 @@ impl Session {
                 attached.send();
                 if let Some(sock) = waiting {
                     sock.announce_room();
+                }
+                if let Some(unexecuted) = unexecuted {
+                    unexecuted.show(self);
                 }
                 Attempt::Delivered
             }

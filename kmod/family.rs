@@ -16,7 +16,7 @@ use zerocopy::IntoBytes;
 
 use crate::{
     calls::Which,
-    config,
+    config, listeners,
     message::{
         Body,
         Message,
@@ -51,19 +51,22 @@ use crate::{
     },
     submission::Submission,
     text::Text,
+    trace,
     wire::{
         cancel,
         config as attr,
         features,
         session,
         syscall,
+        trace as event,
         Call,
         CallResult,
         Command,
         FrontEnd,
         FAMILY_NAME,
         FAMILY_VERSION,
-        MAX_COMPLETE_LEN, //
+        MAX_COMPLETE_LEN,
+        TRACE_GROUP, //
     },
 };
 
@@ -81,15 +84,7 @@ struct Family(Opaque<bindings::genl_family>);
 unsafe impl Sync for Family {}
 
 static FAMILY: Family = Family(Opaque::new(bindings::genl_family {
-    name: {
-        let mut name = [0; 16];
-        let mut i = 0;
-        while i < FAMILY_NAME.len() {
-            name[i] = FAMILY_NAME.as_bytes()[i] as kernel::ffi::c_char;
-            i += 1;
-        }
-        name
-    },
+    name: name(FAMILY_NAME),
     version: FAMILY_VERSION as u32,
     // So that SUBMIT needs no policy to have attributes. Generic netlink then leaves its headers
     // alone too: `check_headers()` looks at them.
@@ -103,10 +98,23 @@ static FAMILY: Family = Family(Opaque::new(bindings::genl_family {
     module: crate::this_module(),
     split_ops: (&raw const OPERATIONS.0).cast(),
     n_split_ops: OPERATIONS.0.len() as u8,
+    mcgrps: (&raw const GROUPS.0).cast(),
+    n_mcgrps: GROUPS.0.len() as u8,
     sock_priv_size: size_of::<Binding>(),
     sock_priv_destroy: Some(released),
     ..pin_init::zeroed()
 }));
+
+/// A name, as generic netlink takes it.
+const fn name(text: &str) -> [kernel::ffi::c_char; 16] {
+    let mut name = [0; 16];
+    let mut i = 0;
+    while i < text.len() {
+        name[i] = text.as_bytes()[i] as kernel::ffi::c_char;
+        i += 1;
+    }
+    name
+}
 
 /// The family, as generic netlink takes it.
 pub fn raw() -> *mut bindings::genl_family {
@@ -169,6 +177,18 @@ static CONFIG_POLICY: Policy<{ attr::MAX as usize + 1 }> = {
 
 static SESSION_POLICY: Policy<{ session::OWN as usize + 1 }> =
     Policy::new(&[(session::OWN, bindings::NLA_FLAG)]);
+
+struct Groups([bindings::genl_multicast_group; 1]);
+
+// SAFETY: Constant.
+unsafe impl Sync for Groups {}
+
+/// The multicast groups. Generic netlink's own check is the first of several: see `listeners.rs`.
+static GROUPS: Groups = Groups([bindings::genl_multicast_group {
+    name: name(TRACE_GROUP),
+    // `GENL_MCAST_CAP_SYS_ADMIN`.
+    flags: 1 << 1,
+}]);
 
 type Do = unsafe extern "C" fn(*mut bindings::sk_buff, *mut bindings::genl_info) -> i32;
 type DumpIt = unsafe extern "C" fn(*mut bindings::sk_buff, *mut bindings::netlink_callback) -> i32;
@@ -233,7 +253,7 @@ const fn on_dump<const N: usize>(
     )
 }
 
-struct Operations([bindings::genl_split_ops; 6]);
+struct Operations([bindings::genl_split_ops; 7]);
 
 // SAFETY: Constant; the pointers lead to statics that are constant.
 unsafe impl Sync for Operations {}
@@ -260,6 +280,7 @@ static OPERATIONS: Operations = Operations([
     on_dump::<0>(Command::SyscallGet, None, dump_syscalls),
     on_do::<0>(Command::ConfigGet, None, do_config_get),
     on_do(Command::ConfigSet, Some(&CONFIG_POLICY), do_config_set),
+    on_do::<0>(Command::TraceStart, None, do_trace_start),
 ]);
 
 /// The registered family.
@@ -350,9 +371,22 @@ impl Request {
         unsafe { bindings::netlink_capable(self.skb, sender::CAP_SYS_ADMIN) }
     }
 
+    /// Whether the socket is in the initial network namespace.
+    fn is_in_initial_net(&self) -> bool {
+        // SAFETY: By the type invariant.
+        let net = unsafe { (*self.info)._net.net };
+        core::ptr::eq(net, &raw const bindings::init_net)
+    }
+
     fn seq(&self) -> u32 {
         // SAFETY: By the type invariant.
         unsafe { (*self.info).snd_seq }
+    }
+
+    /// Number of the command.
+    fn command(&self) -> u8 {
+        // SAFETY: By the type invariant.
+        unsafe { (*(*self.info).genlhdr).cmd }
     }
 
     fn portid(&self) -> u32 {
@@ -391,6 +425,9 @@ impl Request {
 
     /// Writes a rejection into the acknowledgement and returns its errno.
     fn rejected(&self, rejection: &Rejection) -> i32 {
+        if trace::is_on() {
+            trace::rejected(self.session().as_deref(), self.command(), rejection);
+        }
         let attr = match rejection.at {
             Some(at) => self.attrs()[at..].as_ptr().cast(),
             None => core::ptr::null(),
@@ -549,7 +586,12 @@ fn submit(request: &Request) -> Result<(), Rejection> {
         seq: request.seq(),
     };
     // SAFETY: By the type invariant of the request; the handler returns with the answer.
-    unsafe { session.submit_message(&message) }
+    unsafe { session.submit_message(&message) }?;
+    // Where the sender is exiting, its INLINE calls have used their entries already.
+    if trace::is_on() && !sender::is_exiting() {
+        trace::submitted(&session, message.submit.calls());
+    }
+    Ok(())
 }
 
 /// CANCEL.
@@ -702,6 +744,42 @@ fn changes(request: &Request) -> Result<Changes, Rejection> {
         return Err(reject!(EINVAL, "CONFIG_SET names no setting"));
     }
     Ok(changes)
+}
+
+/// TRACE_START.
+///
+/// # Safety
+///
+/// Called by genetlink.
+unsafe extern "C" fn do_trace_start(
+    skb: *mut bindings::sk_buff,
+    info: *mut bindings::genl_info,
+) -> i32 {
+    // INVARIANT: Called by genetlink with these.
+    let request = Request { skb, info };
+    if let Err(rejection) = may_listen(&request) {
+        return request.rejected(&rejection);
+    }
+    let last = listeners::start();
+    errno_of(request.reply(Command::TraceStart, |body| {
+        body.put_u64(event::SEQ, last, event::PAD)
+    }))
+}
+
+fn may_listen(request: &Request) -> Result<(), Rejection> {
+    if !request.is_in_initial_net() {
+        return Err(reject!(
+            EPERM,
+            "events are sent in the initial network namespace only"
+        ));
+    }
+    if !request.is_admin() {
+        return Err(reject!(
+            EPERM,
+            "TRACE_START needs CAP_SYS_ADMIN in the initial user namespace"
+        ));
+    }
+    Ok(())
 }
 
 fn errno_of(result: Result) -> i32 {

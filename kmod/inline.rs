@@ -45,6 +45,12 @@ use crate::{
     },
     slots::Credentials,
     socket::Sock,
+    trace::{
+        self,
+        Ended,
+        Shown,
+        Watch, //
+    },
     users::InlineBytes,
     wire::{
         flag,
@@ -213,6 +219,10 @@ pub(crate) struct Run<'a> {
     may_exit: bool,
     in_get_signal: bool,
     farewell: Option<Farewell>,
+    /// Somebody looks on.
+    is_watched: bool,
+    /// The call that is being executed, then.
+    watch: Option<Watch>,
 }
 
 impl<'a> Run<'a> {
@@ -229,6 +239,8 @@ impl<'a> Run<'a> {
             may_exit,
             in_get_signal,
             farewell: None,
+            is_watched: trace::is_on(),
+            watch: None,
         }
     }
 
@@ -295,7 +307,8 @@ impl Batch {
         let mut walk = self.walk;
         loop {
             let mut made = None;
-            if self.shape != Shape::Any && results.left > 0 && run.sequence.goes_on() {
+            let is_simple = self.shape != Shape::Any && !run.is_watched;
+            if is_simple && results.left > 0 && run.sequence.goes_on() {
                 let Some(mut row) = walk.row(attrs, results.left as usize) else {
                     break;
                 };
@@ -327,6 +340,11 @@ impl Batch {
             } else {
                 run.sequence.instead()
             };
+            if run.is_watched {
+                let call = Shown::of_entry(&entry);
+                let watch = run.watch.take().map(|watch| watch.end(&call.args));
+                Ended::new(call, ending, watch).show(run.session);
+            }
             tally.ended(ending.outcome);
             let succeeded = flags & MINDS_SUCCESS == 0
                 || ended::succeeded(&ending, entry.nr(), |index| entry.arg(index));
@@ -445,6 +463,9 @@ impl Run<'_> {
                 return Ending::not_started(errno::EFAULT);
             };
             entry.set_arg(index, value);
+        }
+        if self.is_watched {
+            self.watch = Some(Watch::begin(&entry.args()));
         }
         if timeout_ns != 0 || is_special(nr) {
             return self.special(nr, &entry.args(), timeout_ns, results);

@@ -46,6 +46,16 @@ impl Message {
         Ok(Self { skb, room: payload })
     }
 
+    /// The same without waiting for memory.
+    pub fn at_once(payload: usize) -> Result<Self> {
+        let flags = bindings::GFP_NOWAIT | bindings::__GFP_NOWARN;
+        // SAFETY: Only allocates.
+        let skb = unsafe { bindings::genlmsg_new(payload, flags) };
+        let skb = NonNull::new(skb).ok_or(ENOMEM)?;
+        // INVARIANT: As above.
+        Ok(Self { skb, room: payload })
+    }
+
     /// Gives the buffer away.
     pub fn into_raw(self) -> *mut bindings::sk_buff {
         ManuallyDrop::new(self).skb.as_ptr()

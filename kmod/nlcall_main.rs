@@ -22,6 +22,8 @@
 //! | `sender.rs` | the thread that sent a message: who it is and whether it may |
 //! | `socket.rs` | a netlink socket and the session bound to it |
 //! | `recent.rs` | the sessions of the sockets that sent last |
+//! | `trace.rs`, `trace.c`, `trace.h` | who looks on while calls are executed |
+//! | `listeners.rs` | those that listen to the multicast group, and what they hear |
 //! | `message.rs` | a netlink message being written |
 //! | `classic.rs` | the front end of the early demonstration |
 //! | `shim.rs`, `shim.c`, `shim.h` | what Rust cannot reach |
@@ -54,6 +56,7 @@ pub mod family;
 pub mod gate;
 pub mod inline;
 pub mod latency;
+pub mod listeners;
 pub mod message;
 pub mod owner;
 pub mod parse;
@@ -74,6 +77,7 @@ pub mod submission;
 #[path = "../abi/src/syscalls.rs"]
 pub mod syscalls;
 pub mod text;
+pub mod trace;
 pub mod users;
 #[path = "../abi/src/wire.rs"]
 pub mod wire;
@@ -112,6 +116,7 @@ impl kernel::Module for Nlcall {
         config::init()?;
         let border = shim::Border::new()?;
         registry::init();
+        listeners::init();
         users::init();
         let family = family::Registration::new()?;
         let classic = if shim::classic_wanted() {

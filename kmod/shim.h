@@ -202,6 +202,21 @@ void nlcall_send_message(struct sock *sk, struct sk_buff *skb);
 void nlcall_extack(struct netlink_ext_ack *extack, const struct nlattr *attr,
 		   const char *text, int len);
 
+/*
+ * Offers @skb, which it consumes, to those members of the multicast group that may
+ * listen. Returns how many these are, whether or not they had room.
+ */
+unsigned int nlcall_broadcast(struct sk_buff *skb, u32 group);
+
+/*
+ * Who looks on: more than 0 while anybody does. The tracepoints of trace.h; @args
+ * are six values, @text need not end with a NUL.
+ */
+extern atomic_t nlcall_watched;
+void nlcall_trace_submit(u64 session, u32 pid, u64 user_data, u32 nr, u32 flags, const u64 *args);
+void nlcall_trace_complete(u64 session, u64 user_data, u32 nr, s64 ret, u32 outcome, u64 ns);
+void nlcall_trace_failed(u64 session, u32 pid, u32 command, int err, const char *text, u32 len);
+
 /* Implemented in Rust. */
 bool nlcall_worker_run(void *worker);
 void nlcall_worker_killed(void *worker);

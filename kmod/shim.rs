@@ -182,6 +182,34 @@ pub mod ffi {
             text: *const u8,
             len: c_int,
         );
+
+        pub(crate) fn nlcall_broadcast(skb: *mut bindings::sk_buff, group: u32) -> c_uint;
+
+        pub(super) static nlcall_watched: Atomic<i32>;
+        pub(crate) fn nlcall_trace_submit(
+            session: u64,
+            pid: u32,
+            user_data: u64,
+            nr: u32,
+            flags: u32,
+            args: *const u64,
+        );
+        pub(crate) fn nlcall_trace_complete(
+            session: u64,
+            user_data: u64,
+            nr: u32,
+            ret: i64,
+            outcome: u32,
+            ns: u64,
+        );
+        pub(crate) fn nlcall_trace_failed(
+            session: u64,
+            pid: u32,
+            command: u32,
+            err: c_int,
+            text: *const u8,
+            len: u32,
+        );
     }
 }
 
@@ -288,6 +316,13 @@ pub unsafe fn show_access(text: &str) {
     }
 }
 
+/// How many look on: tracepoints that are in use, and one more where somebody listens.
+#[inline]
+pub fn watched() -> &'static Atomic<i32> {
+    // SAFETY: A counter of `trace.c`, which is only used as one.
+    unsafe { &ffi::nlcall_watched }
+}
+
 /// Number of processors that are online.
 pub fn online_cpus() -> u32 {
     // SAFETY: Reads a counter.
@@ -360,6 +395,13 @@ impl Process {
     /// Whether this is the process with that `struct pid`.
     pub fn is(&self, pid: *const bindings::pid) -> bool {
         core::ptr::eq(self.0.as_ptr(), pid)
+    }
+
+    /// Its number in the initial pid namespace.
+    pub fn global_number(&self) -> u32 {
+        // SAFETY: The type invariant keeps the pid alive; its numbers never change. The first one is
+        // always there.
+        unsafe { (*(&raw const (*self.0.as_ptr()).numbers).cast::<bindings::upid>()).nr as u32 }
     }
 
     /// Its number in the pid namespace of the current thread; 0 where it has none there, or has
@@ -654,4 +696,33 @@ pub fn read_user(at: u64, into: &mut [u8]) -> bool {
     unsafe {
         bindings::_copy_from_user(into.as_mut_ptr().cast(), at as *const _, into.len() as _) == 0
     }
+}
+
+/// Reads as much memory of the current process as is there, without waiting for any. Says how many
+/// bytes that is.
+pub fn peek_user(at: u64, into: &mut [u8]) -> usize {
+    const PAGE: u64 = bindings::PAGE_SIZE as u64;
+    let mut len = 0;
+    while len < into.len() {
+        let Some(from) = at.checked_add(len as u64) else {
+            break;
+        };
+        let rest = &mut into[len..];
+        let step = rest.len().min((PAGE - from % PAGE) as usize);
+        // SAFETY: Checks the address, writes at most `step` bytes of `rest`, and survives a fault.
+        let failed = unsafe {
+            bindings::copy_from_user_nofault(rest.as_mut_ptr().cast(), from as *const _, step)
+        };
+        if failed != 0 {
+            break;
+        }
+        len += step;
+    }
+    len
+}
+
+/// Nanoseconds since 1970.
+pub fn wall_clock() -> u64 {
+    // SAFETY: Only reads the clock.
+    unsafe { bindings::ktime_get_real() as u64 }
 }

@@ -47,7 +47,16 @@ use crate::{
         self,
         Thread, //
     },
-    slots::Credentials, //
+    slots::{
+        Credentials,
+        Table, //
+    },
+    trace::{
+        self,
+        Ended,
+        Shown,
+        Watch, //
+    },
 };
 
 /// `__NR_restart_syscall`: carries on from the thread's restart block.
@@ -90,6 +99,8 @@ pub struct Assignment {
     by_restart_block: bool,
     /// Another worker shall be made before.
     spare: bool,
+    /// The call has begun, and somebody looks on.
+    watch: Option<Watch>,
 }
 
 impl Assignment {
@@ -108,6 +119,7 @@ impl Assignment {
             deadline: 0,
             by_restart_block: false,
             spare,
+            watch: None,
         }
     }
 
@@ -154,6 +166,14 @@ impl Suspended {
     /// The call's slot.
     pub fn index(&self) -> Index {
         self.assignment.call.index
+    }
+
+    /// What there is to show of it where it ended so.
+    pub(crate) fn ended(self, calls: &Table, ending: Ending) -> Option<Ended> {
+        let call = &self.assignment.call;
+        let shown = Shown::of_worker(calls, call.index, &call.args);
+        let watch = self.assignment.watch?;
+        Some(Ended::new(shown, ending, Some(watch)))
     }
 
     /// Whether its time is up.
@@ -318,8 +338,11 @@ impl Worker {
     /// Executes one call. Says what comes then.
     fn execute(&self, mut assignment: Assignment) -> Turn {
         match assignment.prepare() {
-            Err(ending) => self.finish(&assignment, ending),
+            Err(ending) => self.finish(assignment, ending),
             Ok(()) => {
+                if trace::is_on() && assignment.watch.is_none() {
+                    assignment.watch = Some(Watch::begin(&assignment.call.args));
+                }
                 let ret = self.call(&assignment);
                 self.conclude(assignment, ret)
             }
@@ -329,10 +352,10 @@ impl Worker {
     /// The call returned `ret`. Says what comes then.
     fn conclude(&self, assignment: Assignment, ret: i64) -> Turn {
         if !ended::is_interruption(ret) {
-            return self.finish(&assignment, Ending::ran(ret));
+            return self.finish(assignment, Ending::ran(ret));
         }
         match self.session.after_interruption(assignment.call.index, ret) {
-            Next::Complete(ending) => self.finish(&assignment, ending),
+            Next::Complete(ending) => self.finish(assignment, ending),
             Next::Again | Next::Continue => {
                 let suspended = Suspended { assignment, ret };
                 self.session.suspend(self.id, suspended);
@@ -342,7 +365,12 @@ impl Worker {
     }
 
     /// The call came to its end. Says what comes then.
-    fn finish(&self, assignment: &Assignment, ending: Ending) -> Turn {
+    fn finish(&self, mut assignment: Assignment, ending: Ending) -> Turn {
+        if let Some(watch) = assignment.watch.take() {
+            let call = &assignment.call;
+            let shown = self.session.shown(call.index, &call.args);
+            Ended::new(shown, ending, Some(watch.end(&call.args))).show(&self.session);
+        }
         let done = Done {
             index: assignment.call.index,
             ending,

@@ -31,6 +31,9 @@ pub const MAX_AREA: usize = 1 << 20;
 /// Most bytes of the output areas of one call ([`ArgKind::Out`]).
 pub const MAX_OUTPUT: usize = 60_000;
 
+/// Most bytes of memory that a [`Command::Trace`] event has for one argument.
+pub const TRACE_MEMORY_MAX: usize = 256;
+
 /// Netlink protocol number of the classic front end.
 pub const CLASSIC_PROTOCOL: u32 = 28;
 
@@ -57,8 +60,14 @@ pub enum Command {
     ConfigGet = 8,
     /// `do`: change limits and access; needs `CAP_SYS_ADMIN` in the initial user namespace.
     ConfigSet = 9,
-    /// Event on the multicast group [`TRACE_GROUP`].
+    /// Event on the multicast group [`TRACE_GROUP`]: a call was accepted or ended, or a message was
+    /// rejected. Attributes: [`trace`]. Reaches members of the group in the initial network
+    /// namespace whose socket was opened with `CAP_SYS_ADMIN` in the initial user namespace.
     Trace = 10,
+    /// `do`: events shall be sent, to this socket among others, which has joined the group before;
+    /// needs `CAP_SYS_ADMIN` in the initial user namespace. They are sent until nobody is left that
+    /// they reach. The reply carries [`trace::SEQ`], the number of the last event.
+    TraceStart = 11,
 }
 
 /// Attributes of [`Command::Submit`].
@@ -282,6 +291,63 @@ pub mod config {
     pub const MAX_INLINE_BYTES: u16 = 9;
     /// Highest attribute number.
     pub const MAX: u16 = MAX_INLINE_BYTES;
+}
+
+/// Attributes of [`Command::Trace`] and of the reply to [`Command::TraceStart`].
+///
+/// Process and thread ids are those of the initial pid namespace.
+pub mod trace {
+    /// `u32`: a [`TraceEvent`](super::TraceEvent), which says what else is there.
+    pub const EVENT: u16 = 1;
+    /// `u64`: number of the event, one more than that of the one before. Who misses numbers has
+    /// lost so many events: its receive buffer was full, or memory was short.
+    pub const SEQ: u16 = 2;
+    /// `u64`: nanoseconds since 1970.
+    pub const TIME_NS: u16 = 3;
+    /// `u64`: number of the session; absent where a rejected message had none.
+    pub const SESSION: u16 = 4;
+    /// `u32`: the process that submitted, or in which the call was executed.
+    pub const PID: u16 = 5;
+    /// `u32`: the thread that submitted, or executed the call; absent where none did.
+    pub const TID: u16 = 6;
+    /// String: name (`comm`) of that process.
+    pub const COMM: u16 = 7;
+    /// `u64`: the call's `user_data`.
+    pub const USER_DATA: u16 = 8;
+    /// `u32`: system call number.
+    pub const NR: u16 = 9;
+    /// `u32`: the call's flags ([`flag`](super::flag)).
+    pub const FLAGS: u16 = 10;
+    /// Binary: six `u64` arguments; of a call that was executed, those that it was executed with.
+    pub const ARGS: u16 = 11;
+    /// `u32`: what the arguments of a call that was accepted are ([`ArgKind`](super::ArgKind)).
+    pub const ARG_KINDS: u16 = 12;
+    /// `u32`: a [`Way`](super::Way).
+    pub const WAY: u16 = 13;
+    /// `s64`: the return value.
+    pub const RET: u16 = 14;
+    /// `u32`: an [`Outcome`](super::Outcome).
+    pub const OUTCOME: u16 = 15;
+    /// `u32`: a [`Restart`](super::Restart).
+    pub const RESTART: u16 = 16;
+    /// `u64`: nanoseconds from the start of the call to its end; absent where it never started.
+    pub const DURATION_NS: u16 = 17;
+    /// Binary, may repeat: number of an argument (`u32`, from 0), and what was in memory where it
+    /// points to, before the call: up to [`TRACE_MEMORY_MAX`](super::TRACE_MEMORY_MAX) bytes. For
+    /// each argument that is the address of memory that is there; numbers may look like one.
+    pub const BEFORE: u16 = 18;
+    /// Binary, may repeat: the same after the call, where that is something else.
+    pub const AFTER: u16 = 19;
+    /// `u32`: the command of the rejected message.
+    pub const COMMAND: u16 = 20;
+    /// `u32`: why it was rejected, an errno (positive).
+    pub const ERRNO: u16 = 21;
+    /// String: why it was rejected, as in its extended acknowledgement.
+    pub const TEXT: u16 = 22;
+    /// Padding; ignored.
+    pub const PAD: u16 = 23;
+    /// Highest attribute number.
+    pub const MAX: u16 = PAD;
 }
 
 /// Flags of a [`Call`].
@@ -518,6 +584,30 @@ pub enum FrontEnd {
     Classic = 1,
 }
 
+/// What an event tells ([`trace::EVENT`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum TraceEvent {
+    /// A call was accepted.
+    Submitted = 0,
+    /// A call ended; whether it ran is its [`Outcome`].
+    Completed = 1,
+    /// A message was rejected.
+    Rejected = 2,
+}
+
+/// How a call travels ([`trace::WAY`]).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u32)]
+pub enum Way {
+    /// On a worker of the process that submitted it.
+    Worker = 0,
+    /// In the thread that submitted it.
+    Inline = 1,
+    /// On a worker of another process.
+    Target = 2,
+}
+
 /// The message of the classic front end, as the early demonstration's user program fills it in on
 /// x86-64. The completion is the same structure with the return value in `count`.
 #[derive(
@@ -595,7 +685,7 @@ macro_rules! from_wire {
 from_wire! {
     Command: u8 {
         Submit, Complete, Cancel, FeaturesGet, SessionGet, CallGet, SyscallGet, ConfigGet,
-        ConfigSet, Trace,
+        ConfigSet, Trace, TraceStart,
     }
     ArgKind: u8 { Value, Data, Out, Result, Load, OutPtr }
     Outcome: u16 { Ran, NotStarted, Canceled, TimedOut, Refused, Interrupted }
@@ -604,4 +694,6 @@ from_wire! {
     CallState: u32 { Accepted, Queued, Running, Interrupted, Done }
     SessionState: u32 { Open, Ended, Closed }
     FrontEnd: u32 { Generic, Classic }
+    TraceEvent: u32 { Submitted, Completed, Rejected }
+    Way: u32 { Worker, Inline, Target }
 }

@@ -20,7 +20,7 @@ const SPEC: &str = include_str!("../nlcall.yaml");
 
 /// Attribute sets of the specification that are modules of the Rust side.
 const ATTRIBUTE_SETS: &[&str] = &[
-    "submit", "complete", "cancel", "features", "session", "call", "syscall", "config",
+    "submit", "complete", "cancel", "features", "session", "call", "syscall", "config", "trace",
 ];
 /// Modules of the Rust side that hold flags.
 const FLAG_SETS: &[&str] = &["flag"];
@@ -337,6 +337,7 @@ fn documented_type(doc: &str) -> (&str, bool) {
         "`u32`" => "u32",
         "`u64`" => "u64",
         "`s32`" => "s32",
+        "`s64`" => "s64",
         "String" => "string",
         "Flag" | "flag" => "flag",
         "Binary" => "binary",
@@ -429,7 +430,7 @@ fn operations_agree() {
             Operation {
                 r#do: None,
                 dump: None,
-                event: None,
+                event: Some(_),
                 mcgrp: Some(group),
                 ..
             } => {

@@ -14,6 +14,7 @@ use std::{fmt, io};
 pub struct Errno(i32);
 
 impl Errno {
+    pub(crate) const PERM: Self = Self(nix::errno::Errno::EPERM as i32);
     pub(crate) const NOENT: Self = Self(nix::errno::Errno::ENOENT as i32);
     pub(crate) const SRCH: Self = Self(nix::errno::Errno::ESRCH as i32);
     pub(crate) const INVAL: Self = Self(nix::errno::Errno::EINVAL as i32);

@@ -20,6 +20,7 @@ mod harness;
 mod inline;
 mod lifecycle;
 mod limits;
+mod monitor;
 mod promises;
 mod random_death;
 mod random_events;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ("limits", limits::TESTS),
         ("chains", chains::TESTS),
         ("timeouts", &[timeouts::TESTS]),
+        ("monitor", monitor::TESTS),
         ("bad_input", bad_input::TESTS),
         ("classic", &[classic::TESTS]),
         ("command", &[command::TESTS]),

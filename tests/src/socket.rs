@@ -10,7 +10,10 @@ use std::{
 
 use netlink_packet_core::{NetlinkHeader, NetlinkMessage, NetlinkPayload, NLM_F_REQUEST};
 use netlink_packet_generic::{
-    ctrl::{nlas::GenlCtrlAttrs, GenlCtrl, GenlCtrlCmd},
+    ctrl::{
+        nlas::{GenlCtrlAttrs, McastGrpAttrs},
+        GenlCtrl, GenlCtrlCmd,
+    },
     GenlMessage,
 };
 use netlink_sys::{protocols::NETLINK_GENERIC, Socket, SocketAddr};
@@ -48,6 +51,7 @@ pub enum Received {
 pub struct RawSocket {
     socket: Socket,
     family: u16,
+    trace_group: u32,
     port_id: u32,
     last_seq: u32,
     completions: VecDeque<CallResult>,
@@ -83,9 +87,9 @@ impl RawSocket {
         socket
             .connect(&SocketAddr::new(0, 0))
             .expect("connecting to the kernel");
-        let family = resolve(&socket);
+        let numbers = resolve(&socket);
         prepare(&socket);
-        Self::of(socket, family, port_id)
+        Self::of(socket, numbers, port_id)
     }
 
     /// A socket that another process opened and handed over.
@@ -96,17 +100,18 @@ impl RawSocket {
         socket
             .get_address(&mut address)
             .expect("the socket is bound");
-        // The number of the family is asked for elsewhere: answers to the owner stay undisturbed.
-        let family = Self::open().family;
+        // The numbers are asked for elsewhere: answers to the owner stay undisturbed.
+        let other = Self::open();
         let port_id = address.port_number();
-        Self::of(socket, family, port_id)
+        Self::of(socket, (other.family, other.trace_group), port_id)
     }
 
-    fn of(socket: Socket, family: u16, port_id: u32) -> Self {
+    fn of(socket: Socket, (family, trace_group): (u16, u32), port_id: u32) -> Self {
         let (completions, replies) = Default::default();
         Self {
             socket,
             family,
+            trace_group,
             port_id,
             last_seq: 0,
             completions,
@@ -129,6 +134,11 @@ impl RawSocket {
     /// Number of the family.
     pub fn family(&self) -> u16 {
         self.family
+    }
+
+    /// Number of its multicast group `trace`.
+    pub fn trace_group(&self) -> u32 {
+        self.trace_group
     }
 
     /// Port id, which names the session.
@@ -344,8 +354,8 @@ fn on_the_wire(calls: impl IntoIterator<Item = Call>) -> Vec<nlcall_abi::Call> {
     calls.into_iter().map(nlcall_abi::Call::from).collect()
 }
 
-/// Asks the controller for the number of the family.
-fn resolve(socket: &Socket) -> u16 {
+/// Asks the controller for the number of the family and that of its multicast group.
+fn resolve(socket: &Socket) -> (u16, u32) {
     let mut header = NetlinkHeader::default();
     header.flags = NLM_F_REQUEST;
     let question = GenlMessage::from_payload(GenlCtrl {
@@ -370,13 +380,22 @@ fn resolve(socket: &Socket) -> u16 {
             answer.payload
         );
     };
-    let id = answer
-        .payload
-        .nlas
-        .iter()
-        .find_map(|attribute| match attribute {
-            GenlCtrlAttrs::FamilyId(id) => Some(*id),
-            _ => None,
-        });
-    id.expect("the controller names the family's number")
+    let (mut family, mut group) = (None, None);
+    for attribute in &answer.payload.nlas {
+        match attribute {
+            GenlCtrlAttrs::FamilyId(id) => family = Some(*id),
+            GenlCtrlAttrs::McastGroups(groups) => {
+                let ids = groups.iter().flatten().find_map(|it| match it {
+                    McastGrpAttrs::Id(id) => Some(*id),
+                    McastGrpAttrs::Name(_) => None,
+                });
+                group = ids;
+            }
+            _ => {}
+        }
+    }
+    (
+        family.expect("the controller names the family's number"),
+        group.expect("the family has a multicast group"),
+    )
 }

@@ -11,6 +11,7 @@ use std::{
     collections::VecDeque,
     fmt::Debug,
     io::{self, IoSlice},
+    mem,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
@@ -20,7 +21,10 @@ use netlink_packet_core::{
     NLM_F_REQUEST,
 };
 use netlink_packet_generic::{
-    ctrl::{nlas::GenlCtrlAttrs, GenlCtrl, GenlCtrlCmd},
+    ctrl::{
+        nlas::{GenlCtrlAttrs, McastGrpAttrs},
+        GenlCtrl, GenlCtrlCmd,
+    },
     GenlFamily, GenlMessage,
 };
 use nlcall_abi as abi;
@@ -30,7 +34,7 @@ use super::{
     message::{Incoming, Reply, Request, Submit},
     rejection,
     sys::{failed, Received, Sent, Transport, DATAGRAM_MAX},
-    Completion, Results, SessionInfo,
+    Completion, Event, Results, SessionInfo,
 };
 use crate::Error;
 
@@ -94,6 +98,14 @@ enum Sleep {
     ForLimit(usize),
 }
 
+/// What a member of the group `trace` hears, in the order in which it was sent.
+#[derive(Debug)]
+pub(super) enum Heard {
+    Event(Box<Event>),
+    /// The last event that was sent before has this number.
+    Last(u64),
+}
+
 /// A connection to the family.
 #[derive(Debug)]
 pub(super) struct Exchange<T> {
@@ -114,6 +126,10 @@ struct Inner {
     requests: Vec<(u32, Answer)>,
     /// Completions that were received and not yet taken.
     inbox: VecDeque<Completion>,
+    /// Events that were received and not yet taken.
+    heard: VecDeque<Heard>,
+    /// Whether the kernel had to drop something.
+    overrun: bool,
     /// Calls that were submitted and whose completion was not yet taken. Where the results of
     /// INLINE calls come as completions after all, those may be taken before they are counted.
     in_flight: isize,
@@ -164,6 +180,8 @@ impl<T: Transport> Exchange<T> {
                 last_sequence: 0,
                 requests: Vec::new(),
                 inbox: VecDeque::new(),
+                heard: VecDeque::new(),
+                overrun: false,
                 in_flight: 0,
                 perhaps_skipped: 0,
                 skipped: 0,
@@ -495,24 +513,45 @@ impl<T: Transport> Exchange<T> {
         }
     }
 
+    /// The next thing that a member of the group hears, if there is one.
+    pub(super) fn hear(&self) -> Result<Option<Heard>, Error> {
+        let mut inner = self.lock();
+        while inner.heard.is_empty() && self.receive(&mut inner)? {}
+        Ok(inner.heard.pop_front())
+    }
+
+    /// Whether the kernel had to drop something since this was asked last.
+    pub(super) fn take_overrun(&self) -> bool {
+        mem::take(&mut self.lock().overrun)
+    }
+
+    /// Asks for the number of a multicast group of the family.
+    pub(super) fn group(&self, name: &str) -> Result<u32, Error> {
+        let groups = self
+            .family_attributes()?
+            .into_iter()
+            .flat_map(|attribute| match attribute {
+                GenlCtrlAttrs::McastGroups(groups) => groups,
+                _ => Vec::new(),
+            });
+        for group in groups {
+            let is_named = |it: &McastGrpAttrs| matches!(it, McastGrpAttrs::Name(it) if it == name);
+            let id = group.iter().find_map(|it| match it {
+                McastGrpAttrs::Id(id) => Some(*id),
+                McastGrpAttrs::Name(_) => None,
+            });
+            if let (true, Some(id)) = (group.iter().any(is_named), id) {
+                return Ok(id);
+            }
+        }
+        let text = format!("the module has no multicast group {name}");
+        Err(Error::Protocol(text.into()))
+    }
+
     /// Asks for the family's number.
     fn resolve(&self) -> Result<u16, Error> {
-        let sequence = self.reserve();
-        let question = GenlMessage::from_payload(GenlCtrl {
-            cmd: GenlCtrlCmd::GetFamily,
-            nlas: vec![GenlCtrlAttrs::FamilyName(Request::family_name().to_owned())],
-        });
-        let replies = match self.transact(sequence, NLM_F_ACK, question) {
-            Err(Error::Rejected { errno, .. }) if errno == crate::Errno::NOENT => {
-                return Err(Error::ModuleMissing);
-            }
-            replies => replies?,
-        };
         let (mut id, mut version) = (None, None);
-        for attribute in replies.into_iter().flat_map(|reply| match reply {
-            Incoming::Controller(reply) => reply.nlas,
-            Incoming::Nlcall(_) => Vec::new(),
-        }) {
+        for attribute in self.family_attributes()? {
             match attribute {
                 GenlCtrlAttrs::FamilyId(number) => id = Some(number),
                 GenlCtrlAttrs::Version(number) => version = Some(number),
@@ -527,6 +566,26 @@ impl<T: Transport> Exchange<T> {
                 "the controller's reply names no family".into(),
             )),
         }
+    }
+
+    /// What the controller says about the family.
+    fn family_attributes(&self) -> Result<Vec<GenlCtrlAttrs>, Error> {
+        let sequence = self.reserve();
+        let question = GenlMessage::from_payload(GenlCtrl {
+            cmd: GenlCtrlCmd::GetFamily,
+            nlas: vec![GenlCtrlAttrs::FamilyName(Request::family_name().to_owned())],
+        });
+        let replies = match self.transact(sequence, NLM_F_ACK, question) {
+            Err(Error::Rejected { errno, .. }) if errno == crate::Errno::NOENT => {
+                return Err(Error::ModuleMissing);
+            }
+            replies => replies?,
+        };
+        let attributes = replies.into_iter().flat_map(|reply| match reply {
+            Incoming::Controller(reply) => reply.nlas,
+            Incoming::Nlcall(_) => Vec::new(),
+        });
+        Ok(attributes.collect())
     }
 
     /// Learns the fate of a SUBMIT whose acknowledgement was lost.
@@ -624,8 +683,12 @@ impl<T: Transport> Exchange<T> {
         let received = self.transport.receive(&mut inner.buffer);
         match received.map_err(failed("receiving from the socket"))? {
             Received::Empty => Ok(false),
-            // What was lost is an answer; whoever misses it finds out when the socket is empty.
-            Received::Overrun => Ok(true),
+            // What was lost is an answer, or events; whoever misses it finds out when the socket is
+            // empty.
+            Received::Overrun => {
+                inner.overrun = true;
+                Ok(true)
+            }
             Received::Datagram(length) => {
                 inner.file(length)?;
                 Ok(true)
@@ -687,6 +750,7 @@ impl Inner {
             buffer,
             requests,
             inbox,
+            heard,
             ..
         } = self;
         let mut rest = buffer.get(..length).ok_or(Error::Truncated { length })?;
@@ -706,6 +770,12 @@ impl Inner {
             match (payload, answer) {
                 (NetlinkPayload::InnerMessage(Incoming::Nlcall(Reply::Complete(list))), _) => {
                     inbox.extend(list);
+                }
+                (NetlinkPayload::InnerMessage(Incoming::Nlcall(Reply::Trace(event))), _) => {
+                    heard.push_back(Heard::Event(event));
+                }
+                (NetlinkPayload::InnerMessage(Incoming::Nlcall(Reply::TraceStart(last))), _) => {
+                    heard.push_back(Heard::Last(last));
                 }
                 (NetlinkPayload::InnerMessage(reply), Some(answer)) => answer.replies.push(reply),
                 (NetlinkPayload::Error(error), Some(answer)) => {

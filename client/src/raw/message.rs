@@ -21,7 +21,8 @@ use zerocopy::{FromBytes, IntoBytes};
 use super::{
     enclosure::Enclosure,
     sys::{Sent, Transport},
-    CallFlags, Cancel, Canceled, Completion, Config, Features, Latency, SessionInfo, SyscallInfo,
+    CallFlags, Cancel, Canceled, Completion, Config, Event, Features, Latency, SessionInfo,
+    SyscallInfo,
 };
 
 /// Bytes of a message before its first attribute: `nlmsghdr` and `genlmsghdr`.
@@ -156,6 +157,13 @@ impl Request {
         Self {
             command: Command::ConfigSet,
             attributes: attributes.collect(),
+        }
+    }
+
+    pub(super) fn trace_start() -> Self {
+        Self {
+            command: Command::TraceStart,
+            attributes: Vec::new(),
         }
     }
 
@@ -309,6 +317,8 @@ pub(super) enum Reply {
     Session(Box<SessionInfo>),
     Config(Box<Config>),
     Syscall(SyscallInfo),
+    Trace(Box<Event>),
+    TraceStart(u64),
 }
 
 impl ParseableParametrized<[u8], GenlHeader> for Reply {
@@ -320,6 +330,8 @@ impl ParseableParametrized<[u8], GenlHeader> for Reply {
             Some(Command::SessionGet) => session(attributes).map(|it| Self::Session(it.into())),
             Some(Command::ConfigGet) => config(attributes).map(|it| Self::Config(it.into())),
             Some(Command::SyscallGet) => syscall(attributes).map(Self::Syscall),
+            Some(Command::Trace) => Event::parse(attributes).map(|it| Self::Trace(it.into())),
+            Some(Command::TraceStart) => trace_start(attributes).map(Self::TraceStart),
             _ => Err(format!(
                 "command {} has no reply that this version knows",
                 header.cmd
@@ -398,6 +410,17 @@ fn completions(attributes: &[u8]) -> Result<Vec<Completion>, DecodeError> {
         true => Ok(completions),
         false => Err("results with outputs and no DATA".into()),
     }
+}
+
+fn trace_start(attributes: &[u8]) -> Result<u64, DecodeError> {
+    let mut last = None;
+    each(attributes, |kind, value| {
+        if kind == abi::trace::SEQ {
+            last = Some(parse_u64(value)?);
+        }
+        Ok(())
+    })?;
+    last.ok_or_else(|| "the reply to TRACE_START has no number".into())
 }
 
 fn canceled(attributes: &[u8]) -> Result<Canceled, DecodeError> {
@@ -557,7 +580,7 @@ fn syscall(attributes: &[u8]) -> Result<SyscallInfo, DecodeError> {
 
 /// Hands each attribute's number and value to `take`. Numbers that are not known are the module's
 /// way to grow: `take` skips them.
-fn each(
+pub(super) fn each(
     attributes: &[u8],
     mut take: impl FnMut(u16, &[u8]) -> Result<(), DecodeError>,
 ) -> Result<(), DecodeError> {
@@ -569,7 +592,7 @@ fn each(
     Ok(())
 }
 
-fn known<N: Copy + std::fmt::Display, T>(
+pub(super) fn known<N: Copy + std::fmt::Display, T>(
     from_wire: impl Fn(N) -> Option<T>,
     number: N,
     what: &str,

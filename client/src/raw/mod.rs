@@ -9,7 +9,8 @@
 //! Calls flagged [`CallFlags::INLINE`] are made by the submitting thread itself; with
 //! [`Session::submit_into`] their results come back in memory, [`Results`], and no message. A
 //! [`Chain`] is calls that need each other. [`Batch::target`] has the calls made in another process;
-//! [`Data`] is the memory that they take along.
+//! [`Data`] is the memory that they take along. A [`Monitor`] hears what the module does for all
+//! processes.
 //!
 //! Building a [`Call`] is `unsafe`, since its arguments may be addresses: see [`Call::new`] for the
 //! contract. Everything else is safe.
@@ -24,10 +25,12 @@ mod config;
 mod connection;
 mod data;
 mod enclosure;
+mod event;
 mod exchange;
 mod features;
 mod info;
 mod message;
+mod monitor;
 mod plan;
 mod rejection;
 mod results;
@@ -46,9 +49,11 @@ pub use chain::{Arg, Chain, Step};
 pub use completion::Completion;
 pub use config::Config;
 pub use data::{Data, Place};
+pub use event::{Event, TracedCall, TracedEnd, TracedMemory, What};
 pub use features::Features;
 pub use info::{Latency, SessionInfo, SyscallInfo};
-pub use nlcall_abi::{ArgKind, FrontEnd, Outcome, Restart, SessionState, Verdict};
+pub use monitor::{Monitor, Notice};
+pub use nlcall_abi::{ArgKind, FrontEnd, Outcome, Restart, SessionState, Verdict, Way};
 pub use results::Results;
 pub use session::{Session, SubmitError, Submitted};
 pub use target::Target;

@@ -161,6 +161,11 @@ impl Socket {
         })
     }
 
+    /// Joins a multicast group.
+    pub(super) fn join(&self, group: u32) -> io::Result<()> {
+        self.netlink.add_membership(group)
+    }
+
     /// A descriptor that is readable while a message is there or [`Transport::signal`] is on.
     pub(super) fn readiness(&self) -> BorrowedFd<'_> {
         self.readiness.as_fd()

@@ -19,6 +19,7 @@ use clap::{
     Subcommand, //
 };
 
+use crate::command::monitor::filter::Expression;
 use crate::names::signal;
 
 /// Make Linux system calls through netlink.
@@ -65,6 +66,8 @@ pub enum Command {
     Fds(FdsOptions),
     /// Show or change the resource limits of a running program
     Limits(LimitsOptions),
+    /// Print the calls that processes make through the module, as strace does
+    Monitor(MonitorOptions),
     /// Show or change the module's limits, and who may use it
     Config(ConfigOptions),
     /// Measure what system calls cost here, made in every way that Linux has
@@ -351,6 +354,80 @@ Examples:
 
 Exit status: 0 success; 1 a limit could not be read or changed; 2 wrong usage; 69 no module is
 loaded.";
+
+/// Print the calls that processes make through the module, as strace does.
+#[derive(Debug, Args)]
+#[command(after_long_help = MONITOR_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct MonitorOptions {
+    /// Only calls of these processes, or in them
+    #[arg(short, long = "pid", value_name = "PID", value_delimiter = ',')]
+    pub pids: Vec<u32>,
+
+    /// Only these calls, such as `openat,read`, `%file`, `open*` or `!getpid`
+    #[arg(short, long = "expression", value_name = "EXPR", value_parser = Expression::parse)]
+    pub expressions: Vec<Expression>,
+
+    /// Only calls that failed or did not run
+    #[arg(short = 'Z', long)]
+    pub failed_only: bool,
+
+    /// Show calls also when they are accepted
+    #[arg(long)]
+    pub submissions: bool,
+
+    /// Show how each call travelled: worker, inline or target
+    #[arg(short, long)]
+    pub ways: bool,
+
+    /// Show when each call ended
+    #[arg(short, long)]
+    pub time: bool,
+
+    /// Show how many seconds each call took
+    #[arg(short = 'T', long)]
+    pub durations: bool,
+
+    /// Most bytes of a string to show
+    #[arg(short, long, value_name = "BYTES", default_value_t = 32)]
+    pub string_limit: usize,
+
+    /// Show all fields of structures
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Do not say when it begins to listen
+    #[arg(short, long)]
+    pub quiet: bool,
+
+    /// End after so many lines
+    #[arg(short, long, value_name = "N")]
+    pub count: Option<u64>,
+
+    /// End after this time, such as 500ms or 2s
+    #[arg(long = "for", value_name = "DURATION", value_parser = parse_timeout)]
+    pub duration: Option<Duration>,
+}
+
+const MONITOR_HELP: &str = r#"
+Every line is a call that has ended, with the memory that it was given or that it filled: at most
+256 bytes of each, and none that was not there at that moment. It needs CAP_SYS_ADMIN in the initial
+user namespace, and the initial network namespace; process ids are those of the initial pid
+namespace. Nobody's call waits for it: what comes faster than it can be read is lost, and the
+standard error says how much. While it listens, calls are executed one by one.
+
+-e takes names, numbers, patterns and the classes %file and %desc, separated by commas, as strace's
+-e trace=; `!` before them means all others. Several add up. With --json each event is one object on
+one line, with a `version`; what was lost is an object as well.
+
+Examples:
+  nlcall monitor
+  nlcall monitor -p 1234 -e openat,read -T
+  nlcall monitor -e '!getpid' --failed-only
+  nlcall monitor --for 10s | sort | uniq -c
+  nlcall --json monitor --count 1 | jq -r .name
+
+It ends with Ctrl-C, after --count lines or --for a time.
+Exit status: 0 success; 1 it may not listen; 2 wrong usage; 69 no module is loaded."#;
 
 /// Show or change the module's limits, and who may use it.
 #[derive(Debug, Args)]
@@ -640,7 +717,8 @@ pub(crate) mod tests {
             words in proptest::collection::vec("[-a-zA-Z0-9@=* ]{0,8}", 0..6),
         ) {
             for command in [
-                "call", "cat", "kill", "list", "ps", "config", "redirect", "fds", "limits",
+                "call", "cat", "kill", "list", "ps", "monitor", "config", "redirect", "fds",
+                "limits",
             ] {
                 let args = ["nlcall", command].into_iter().chain(words.iter().map(String::as_str));
                 let _ = Options::try_parse_from(spell_out_signal(args.map(OsString::from)));

@@ -38,6 +38,8 @@ fn without_the_module_every_command_ends_with_69_and_one_line() {
         &["ps"],
         &["ps", "--json"],
         &["ps", "--long"],
+        &["monitor"],
+        &["monitor", "-p", "1", "-e", "openat", "--for", "1s"],
         &["bench"],
         &["config"],
         &["config", "max_workers=4", "access=root"],

@@ -85,6 +85,10 @@ const STEPS: &[Step] = &[
         run: steps::backpressure::run,
     },
     Step {
+        title: "The calls of other programs, printed as strace prints them",
+        run: steps::monitor::watch,
+    },
+    Step {
         title: "A call that may not run on a worker",
         run: steps::refusals::refused,
     },

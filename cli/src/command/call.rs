@@ -254,7 +254,8 @@ impl Rejection<'_> {
     }
 }
 
-fn outcome(outcome: Outcome) -> &'static str {
+/// How a call ended, in words for programs.
+pub(super) fn outcome(outcome: Outcome) -> &'static str {
     match outcome {
         Outcome::Ran => "ran",
         Outcome::NotStarted => "not started",

@@ -22,6 +22,7 @@ pub mod fds;
 pub mod kill;
 pub mod limits;
 pub mod list;
+pub mod monitor;
 pub mod ps;
 pub mod redirect;
 
@@ -36,6 +37,7 @@ pub fn run(options: &Options) -> Result<Status, Failure> {
         Command::Redirect(redirect) => redirect::run(redirect, options.json),
         Command::Fds(fds) => fds::run(fds, options.json),
         Command::Limits(limits) => limits::run(limits, options.json),
+        Command::Monitor(monitor) => monitor::run(monitor, options.json),
         Command::Config(config) => config::run(config, options.json),
         Command::Bench(bench) => bench::run(bench, options.json),
         Command::Doctor => doctor::run(options.json),

@@ -178,36 +178,12 @@ impl Argument {
         written: Option<u64>,
         detail: Detail,
     ) -> String {
-        let value = self.register;
-        // The kernel looks at as many bits as the parameter's type has.
-        match self.parameter.kind {
-            Kind::Int | Kind::Fd => (value as i32).to_string(),
-            Kind::Dirfd if value as i32 == AT_FDCWD => "AT_FDCWD".to_owned(),
-            Kind::Dirfd => (value as i32).to_string(),
-            Kind::Uint => (value as u32).to_string(),
-            Kind::Long => (value as i64).to_string(),
-            Kind::Ulong => value.to_string(),
-            Kind::Hex if value == 0 => "0".to_owned(),
-            Kind::Hex => format!("{value:#x}"),
-            Kind::Mode => octal(u64::from(value as u32)),
-            Kind::Signal => signal::show(value as u32),
-            Kind::Names(set) => set.show(value),
-            _ => match memory {
-                Some(memory) => self.show_memory(memory, registers, written, detail),
-                None => self.show_plain_pointer(),
-            },
-        }
-    }
-
-    /// A pointer that was given as a number or by a name.
-    fn show_plain_pointer(&self) -> String {
-        const LARGEST_DECIMAL: u64 = 0xffff;
-        match (self.parameter.kind, &self.word) {
-            (_, Some(word)) => word.clone(),
-            (Kind::Any, None) if self.register <= LARGEST_DECIMAL => self.register.to_string(),
-            (_, None) if self.register == 0 => "NULL".to_owned(),
-            (_, None) => format!("{:#x}", self.register),
-        }
+        let kind = self.parameter.kind;
+        show_number(kind, self.register).unwrap_or_else(|| match (memory, &self.word) {
+            (Some(memory), _) => self.show_memory(memory, registers, written, detail),
+            (None, Some(word)) => word.clone(),
+            (None, None) => show_pointer(kind, self.register),
+        })
     }
 
     fn show_memory(
@@ -260,6 +236,35 @@ impl Argument {
             }
             _ => memory.name(),
         }
+    }
+}
+
+/// A register that is no address, as strace prints it.
+pub(crate) fn show_number(kind: Kind, value: u64) -> Option<String> {
+    // The kernel looks at as many bits as the parameter's type has.
+    Some(match kind {
+        Kind::Int | Kind::Fd => (value as i32).to_string(),
+        Kind::Dirfd if value as i32 == AT_FDCWD => "AT_FDCWD".to_owned(),
+        Kind::Dirfd => (value as i32).to_string(),
+        Kind::Uint => (value as u32).to_string(),
+        Kind::Long => (value as i64).to_string(),
+        Kind::Ulong => value.to_string(),
+        Kind::Hex if value == 0 => "0".to_owned(),
+        Kind::Hex => format!("{value:#x}"),
+        Kind::Mode => octal(u64::from(value as u32)),
+        Kind::Signal => signal::show(value as u32),
+        Kind::Names(set) => set.show(value),
+        _ => return None,
+    })
+}
+
+/// An address of which the memory is not shown.
+pub(crate) fn show_pointer(kind: Kind, value: u64) -> String {
+    const LARGEST_DECIMAL: u64 = 0xffff;
+    match kind {
+        Kind::Any if value <= LARGEST_DECIMAL => value.to_string(),
+        _ if value == 0 => "NULL".to_owned(),
+        _ => format!("{value:#x}"),
     }
 }
 

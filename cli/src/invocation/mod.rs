@@ -43,6 +43,10 @@ mod tests;
 mod vectors;
 
 use argument::Argument;
+pub(crate) use argument::{
+    show_number,
+    show_pointer, //
+};
 pub use error::{
     ArgumentError,
     InvocationError, //
@@ -296,22 +300,27 @@ impl Invocation {
 
     /// The result, as strace prints it.
     pub fn show_result(&self, reply: &Reply) -> String {
-        let errno = errno(reply);
-        let why = || errno.map_or_else(|| reply.ret.to_string(), |errno| errno.to_string());
-        match (reply.outcome, errno) {
-            (Outcome::Ran, Some(errno)) => format!("-1 {errno}"),
-            (Outcome::Ran, None) => match self.signature.returns {
-                Returns::Number => reply.ret.to_string(),
-                // Addresses and permissions have no sign.
-                Returns::Address => format!("{:#x}", reply.ret as u64),
-                Returns::Mode => octal(reply.ret as u64),
-            },
-            (Outcome::NotStarted, _) => format!("? (not started: {})", why()),
-            (Outcome::Canceled, _) => format!("? (cancelled before it started: {})", why()),
-            (Outcome::TimedOut, _) => format!("? (timed out: {})", why()),
-            (Outcome::Refused, _) => format!("? (refused: {})", why()),
-            (Outcome::Interrupted, _) => format!("? (interrupted: {})", why()),
-        }
+        show_result(self.signature.returns, reply)
+    }
+}
+
+/// A result of this kind, as strace prints it.
+pub fn show_result(returns: Returns, reply: &Reply) -> String {
+    let errno = errno(reply);
+    let why = || errno.map_or_else(|| reply.ret.to_string(), |errno| errno.to_string());
+    match (reply.outcome, errno) {
+        (Outcome::Ran, Some(errno)) => format!("-1 {errno}"),
+        (Outcome::Ran, None) => match returns {
+            Returns::Number => reply.ret.to_string(),
+            // Addresses and permissions have no sign.
+            Returns::Address => format!("{:#x}", reply.ret as u64),
+            Returns::Mode => octal(reply.ret as u64),
+        },
+        (Outcome::NotStarted, _) => format!("? (not started: {})", why()),
+        (Outcome::Canceled, _) => format!("? (cancelled before it started: {})", why()),
+        (Outcome::TimedOut, _) => format!("? (timed out: {})", why()),
+        (Outcome::Refused, _) => format!("? (refused: {})", why()),
+        (Outcome::Interrupted, _) => format!("? (interrupted: {})", why()),
     }
 }
 

@@ -9,6 +9,7 @@ pub mod control;
 pub mod crowd;
 pub mod files;
 pub mod inline;
+pub mod monitor;
 pub mod pipes;
 pub mod process;
 pub mod refusals;

@@ -2,6 +2,7 @@
 
 //! Those that look on: what they see, who they are, and that nothing waits for them.
 
+mod command;
 mod events;
 mod listeners;
 mod losses;
@@ -18,6 +19,7 @@ pub const TESTS: &[&[Test]] = &[
     listeners::TESTS,
     losses::TESTS,
     tracepoints::TESTS,
+    command::TESTS,
 ];
 
 /// How long nothing has to be heard until it is taken that nothing comes any more.

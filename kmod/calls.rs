@@ -43,6 +43,11 @@ use crate::{
         Ending,
         Stop, //
     },
+    parcels::{
+        self,
+        Number, //
+    },
+    parse::Output,
     wire::{
         flag,
         Call,
@@ -115,6 +120,8 @@ pub struct Slot<C> {
     /// A worker can execute it without a look at the table before or after, with the context
     /// that most calls have.
     plain: bool,
+    /// What the calls of its message have in common, until its completion has gone.
+    parcel: Number,
     /// None while the call waits: that of most, see [`Contexts`].
     context: Option<C>,
     timeout_ns: u64,
@@ -141,6 +148,7 @@ impl<C> Slot<C> {
             sources: Sources::default(),
             output: 6,
             plain: false,
+            parcel: parcels::NONE,
             context: None,
             timeout_ns: 0,
             args: [0; 6],
@@ -165,6 +173,22 @@ impl<C> Slot<C> {
     /// The arguments, as far as they are known.
     pub fn args(&self) -> &[u64; 6] {
         &self.args
+    }
+
+    /// What the calls of its message have in common.
+    pub fn parcel(&self) -> Number {
+        self.parcel
+    }
+
+    /// The outputs of a call that has ended, in the area of its message.
+    pub fn outputs(&self) -> impl Iterator<Item = Output> + '_ {
+        let outputs = self.sources.iter();
+        outputs.map(|(arg, _)| Output::of(self.args[arg]))
+    }
+
+    /// Bytes of these.
+    fn output_len(&self) -> u32 {
+        self.outputs().map(|output| output.len).sum()
     }
 
     /// When it was accepted, in the caller's clock.
@@ -210,7 +234,7 @@ impl<C> Slot<C> {
 
     /// Takes in a call that is accepted.
     #[inline]
-    fn fill(&mut self, call: &Call, context: Option<C>, now: u64) {
+    fn fill(&mut self, call: &Call, parcel: Number, context: Option<C>, now: u64) {
         self.state = State::Accepted;
         self.chain = NIL;
         self.nr = call.nr;
@@ -218,6 +242,7 @@ impl<C> Slot<C> {
         self.accepted_at = now;
         self.flags = call.flags as u8;
         self.stop = Stop::No;
+        self.parcel = parcel;
         self.context = context;
         self.timeout_ns = call.timeout_ns;
         self.args = call.args;
@@ -238,6 +263,12 @@ pub trait Store<C> {
     fn slot(&self, index: Index) -> &Slot<C>;
     /// The slot of this number, to change it.
     fn slot_mut(&mut self, index: Index) -> &mut Slot<C>;
+    /// A call with this parcel was accepted.
+    fn hold(&mut self, _parcel: Number) {}
+    /// It has ended.
+    fn ended(&mut self, _parcel: Number) {}
+    /// Its completion has gone.
+    fn gone(&mut self, _parcel: Number) {}
 }
 
 /// A list of slots, oldest first; the links are in the slots.
@@ -484,16 +515,18 @@ pub struct Incoming<'a> {
     /// The last call of that chain so far; [`NIL`]: the next call is a head.
     tail: Index,
     places: &'a mut [Index],
+    parcel: Number,
 }
 
 impl<'a> Incoming<'a> {
-    /// An empty one.
-    pub fn new(places: &'a mut [Index]) -> Self {
+    /// An empty one, whose calls have this parcel.
+    pub fn new(places: &'a mut [Index], parcel: Number) -> Self {
         Self {
             heads: List::new(),
             head: NIL,
             tail: NIL,
             places,
+            parcel,
         }
     }
 
@@ -516,10 +549,13 @@ pub struct Started<C> {
     pub index: Index,
     /// System call number.
     pub nr: u32,
-    /// The arguments; those that `loads` names are addresses of them.
+    /// The arguments; those that `loads` names are addresses of them, or places in the area of its
+    /// message.
     pub args: [u64; 6],
-    /// Arguments that are to be read from memory.
+    /// Arguments that are to be read from memory, or lie in the area.
     pub loads: Sources,
+    /// What the calls of its message have in common.
+    pub parcel: Number,
     /// Not all arguments were known when the call was accepted.
     pub refers: bool,
     /// Call flags.
@@ -617,6 +653,8 @@ pub struct Calls<C, S> {
     /// What runs is a draining chain: nothing else starts.
     draining: bool,
     kept: u32,
+    /// Completions that wait, with outputs.
+    outputs: u32,
     totals: Totals,
     _context: core::marker::PhantomData<C>,
 }
@@ -638,6 +676,7 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
             taken: 0,
             draining: false,
             kept: 0,
+            outputs: 0,
             totals: Totals::default(),
             _context: core::marker::PhantomData,
         };
@@ -671,6 +710,11 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
     /// The memory.
     pub fn store(&self) -> &S {
         &self.slots
+    }
+
+    /// The memory, for what it keeps besides slots.
+    pub fn store_mut(&mut self) -> &mut S {
+        &mut self.slots
     }
 
     /// How many slots there are.
@@ -780,9 +824,13 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
         self.unused -= 1;
         self.totals.accepted += 1;
         slot.next = NIL;
-        slot.fill(call, named, now);
+        slot.fill(call, incoming.parcel, named, now);
         let alone = incoming.tail == NIL && call.arg_kinds == 0 && slot.context.is_none();
-        slot.plain = alone && call.flags == 0 && call.timeout_ns == 0;
+        let is_bound = incoming.parcel != parcels::NONE;
+        slot.plain = alone && call.flags == 0 && call.timeout_ns == 0 && !is_bound;
+        if is_bound {
+            self.slots.hold(incoming.parcel);
+        }
         if call.arg_kinds != 0 {
             self.refer(incoming, index, call);
         }
@@ -879,10 +927,18 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
                 }
                 Reference::Load(load) => {
                     let earlier = self.slots.slot(incoming.slot_at(load.call));
-                    let output = earlier.args[usize::from(earlier.output)];
-                    sources.set(arg, Source::Load(load.width));
-                    *value = output.wrapping_add(u64::from(load.offset));
+                    let output = usize::from(earlier.output);
+                    let at = earlier.args[output];
+                    let mut outputs = earlier.sources.outputs().iter();
+                    let (source, at) = match outputs.any(|(arg, _)| arg == output) {
+                        true => (Source::LoadArea(load.width), Output::of(at).offset.into()),
+                        false => (Source::Load(load.width), at),
+                    };
+                    sources.set(arg, source);
+                    *value = at.wrapping_add(u64::from(load.offset));
                 }
+                Reference::Data => sources.set(arg, Source::Data),
+                Reference::Out => sources.set(arg, Source::Out),
             }
         }
         let slot = self.slots.slot_mut(index);
@@ -920,9 +976,11 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
             let Some(index) = self.pop_accepted(accepted) else {
                 return;
             };
-            let named = self.slots.slot_mut(index).context.take();
+            let slot = self.slots.slot_mut(index);
+            let (named, parcel) = (slot.context.take(), slot.parcel);
             self.contexts.drop(named);
             self.release(index);
+            self.slots.ended(parcel);
             self.vacate(index);
             self.totals.accepted -= 1;
         }
@@ -990,6 +1048,7 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
             nr: slot.nr,
             args: slot.args,
             loads: slot.sources,
+            parcel: slot.parcel,
             refers,
             flags: u32::from(slot.flags),
             timeout_ns: slot.timeout_ns,
@@ -1082,6 +1141,7 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
             nr: entry.nr,
             args: entry.args,
             loads: Sources::default(),
+            parcel: parcels::NONE,
             refers: false,
             flags: 0,
             timeout_ns: 0,
@@ -1177,7 +1237,9 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
         slot.outcome = ending.outcome;
         slot.restart = ending.restart;
         let skips = succeeded && slot.has(flag::SKIP_SUCCESS);
-        if !slot.sources.is_empty() {
+        if slot.parcel != parcels::NONE {
+            self.end_bound(index, ending.outcome == Outcome::Ran && !skips);
+        } else if !slot.sources.is_empty() {
             self.release(index);
         }
         match ending.outcome {
@@ -1196,8 +1258,29 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
         }
     }
 
+    /// The same for a call with a parcel; `has_outputs`: those that it has are delivered.
+    #[cold]
+    fn end_bound(&mut self, index: Index, has_outputs: bool) {
+        let slot = self.slots.slot(index);
+        let parcel = slot.parcel;
+        let outputs = match has_outputs {
+            true => slot.sources.outputs(),
+            false => Sources::default(),
+        };
+        self.release(index);
+        self.slots.slot_mut(index).sources = outputs;
+        self.outputs += u32::from(!outputs.is_empty());
+        self.slots.ended(parcel);
+    }
+
     /// The call has no completion any more: its slot is unused, or kept for its result.
     fn vacate(&mut self, index: Index) {
+        let slot = self.slots.slot_mut(index);
+        let parcel = core::mem::replace(&mut slot.parcel, parcels::NONE);
+        if parcel != parcels::NONE {
+            self.outputs -= u32::from(!core::mem::take(&mut slot.sources).is_empty());
+            self.slots.gone(parcel);
+        }
         let slot = self.slots.slot_mut(index);
         if slot.holds > 0 {
             slot.state = State::Kept;
@@ -1361,12 +1444,12 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
 
     /// Takes up to `most` completions for delivery, oldest first, and shows each to `put`. They
     /// come back with [`unsent`](Calls::unsent) or are over with [`sent`](Calls::sent).
-    pub fn send(&mut self, most: u32, mut put: impl FnMut(&Slot<C>)) -> u32 {
+    pub fn send(&mut self, most: u32, mut put: impl FnMut(&Slot<C>, &S)) -> u32 {
         self.sending = most.min(self.done.len);
         let mut index = self.done.head;
         for _ in 0..self.sending {
             let slot = self.slots.slot(index);
-            put(slot);
+            put(slot, &self.slots);
             index = slot.next;
         }
         self.sending
@@ -1382,6 +1465,31 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
         })
     }
 
+    /// How many completions may go together, `most` at most, and the bytes of their outputs: no
+    /// more than `room`, each completion taking `size` of that, and `with_outputs` of them having
+    /// any; the first one goes in any case.
+    pub fn sendable(&self, most: u32, with_outputs: u32, size: u32, room: u32) -> (u32, u32) {
+        let most = most.min(self.done.len);
+        if self.outputs == 0 {
+            return (most, 0);
+        }
+        let (mut count, mut bytes, mut having) = (0, 0, 0);
+        let mut index = self.done.head;
+        while count < most {
+            let slot = self.slots.slot(index);
+            let len = slot.output_len();
+            having += u32::from(len > 0);
+            let fits = having <= with_outputs && (count + 1) * size + bytes + len <= room;
+            if count > 0 && !fits {
+                break;
+            }
+            count += 1;
+            bytes += len;
+            index = slot.next;
+        }
+        (count, bytes)
+    }
+
     /// The completions taken by [`send`](Calls::send) were delivered: shows each to `note`, and
     /// their slots are unused.
     pub fn sent(&mut self, note: impl FnMut(&Slot<C>)) {
@@ -1394,7 +1502,7 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
         let (first, mut next, mut last, mut unused) = (self.done.head, self.done.head, NIL, 0);
         while unused < count && next != NIL {
             let slot = self.slots.slot_mut(next);
-            if slot.holds > 0 {
+            if slot.holds > 0 || slot.parcel != parcels::NONE {
                 break;
             }
             note(slot);
@@ -1497,7 +1605,7 @@ mod tests {
 
     fn accept(table: &mut Table, calls: &[Call]) -> List {
         let mut places = vec![NIL; calls.len()];
-        let mut incoming = Incoming::new(&mut places);
+        let mut incoming = Incoming::new(&mut places, parcels::NONE);
         for (place, call) in calls.iter().enumerate() {
             assert!(table.accept(&mut incoming, place, call, &Default::default(), 0));
         }
@@ -1539,7 +1647,7 @@ mod tests {
 
     fn delivered(table: &mut Table) -> Vec<(u64, i64)> {
         let mut all = Vec::new();
-        table.send(u32::MAX, |slot| {
+        table.send(u32::MAX, |slot, _| {
             all.push((slot.user_data(), slot.result().ret))
         });
         table.sent(|_| {});
@@ -1556,11 +1664,11 @@ mod tests {
             run(&mut table, user_data, RAN);
         }
         let mut order = Vec::new();
-        table.send(4, |_| {});
+        table.send(4, |_, _| {});
         table.unsent();
-        table.send(2, |slot| order.push(slot.user_data()));
+        table.send(2, |slot, _| order.push(slot.user_data()));
         table.sent(|_| {});
-        table.send(9, |slot| order.push(slot.user_data()));
+        table.send(9, |slot, _| order.push(slot.user_data()));
         table.sent(|_| {});
         assert_eq!(order, [0, 1, 2, 3, 4, 5]);
         assert_eq!((table.in_flight(), table.unused()), (0, 6));
@@ -1614,7 +1722,7 @@ mod tests {
         let mut table = table(4);
         let context = std::rc::Rc::new(());
         let mut places = [NIL; 4];
-        let mut incoming = Incoming::new(&mut places);
+        let mut incoming = Incoming::new(&mut places, parcels::NONE);
         let calls = [
             flagged(0, flag::LINK),
             Call {
@@ -1654,7 +1762,7 @@ mod tests {
         let mut table = table(3);
         let mut list = accept(&mut table, &[flagged(0, flag::LINK), call(1), call(2)]);
         table.queue(&mut list, u32::MAX, Some(Ending::not_started(3)));
-        table.send(1, |_| {});
+        table.send(1, |_, _| {});
         assert!(table.discard(0));
         assert!(table.discard(2));
         // The flusher comes back from a message that nobody takes.

@@ -20,7 +20,8 @@ pub const LINKS: u32 = flag::LINK | flag::HARDLINK;
 /// Where the arguments of an accepted call come from: four bits for each, the first in the lowest.
 ///
 /// Besides values, which need no look, there are results of earlier calls, where the argument is
-/// the number of that call's slot, and loads, where it is an address.
+/// the number of that call's slot; loads, where it is an address; and what lies in the message's
+/// area, where it is an offset in there, below its length where it is an output.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sources(u32);
 
@@ -31,11 +32,23 @@ pub enum Source {
     Result,
     /// It is read from memory, this many bytes.
     Load(u32),
+    /// The same, from the area.
+    LoadArea(u32),
+    /// It is the address of a place in the area.
+    Data,
+    /// It is the address of an output in the area.
+    Out,
 }
 
 impl Sources {
     const RESULT: u32 = 1;
+    /// Loads of 1, 2, 4 and 8 bytes.
     const LOAD_1: u32 = 2;
+    const LOAD_8: u32 = Self::LOAD_1 + 3;
+    const LOAD_AREA_1: u32 = 6;
+    const LOAD_AREA_8: u32 = Self::LOAD_AREA_1 + 3;
+    const DATA: u32 = 10;
+    const OUT: u32 = 11;
 
     /// Whether every argument is a value.
     pub const fn is_empty(self) -> bool {
@@ -47,6 +60,9 @@ impl Sources {
         let code = match source {
             Source::Result => Self::RESULT,
             Source::Load(width) => Self::LOAD_1 + width.trailing_zeros(),
+            Source::LoadArea(width) => Self::LOAD_AREA_1 + width.trailing_zeros(),
+            Source::Data => Self::DATA,
+            Source::Out => Self::OUT,
         };
         self.0 |= code << (arg as u32 * ARG_KIND_BITS);
     }
@@ -55,24 +71,39 @@ impl Sources {
     pub fn iter(self) -> impl Iterator<Item = (usize, Source)> {
         (0..6).filter_map(move |arg| {
             let source = match parse::arg_kind(self.0, arg) {
-                0 => return None,
                 Self::RESULT => Source::Result,
-                load => Source::Load(1 << (load - Self::LOAD_1)),
+                load @ Self::LOAD_1..=Self::LOAD_8 => Source::Load(1 << (load - Self::LOAD_1)),
+                load @ Self::LOAD_AREA_1..=Self::LOAD_AREA_8 => {
+                    Source::LoadArea(1 << (load - Self::LOAD_AREA_1))
+                }
+                Self::DATA => Source::Data,
+                Self::OUT => Source::Out,
+                _ => return None,
             };
             Some((arg, source))
         })
     }
 
-    /// Those that are still to be read from memory, once the results are known.
+    /// Those that the worker is to look for, once the results are known.
     #[must_use]
     pub fn loads(self) -> Self {
-        let mut loads = Self::default();
+        self.only(|source| source != Source::Result)
+    }
+
+    /// The outputs in the area.
+    #[must_use]
+    pub fn outputs(self) -> Self {
+        self.only(|source| source == Source::Out)
+    }
+
+    fn only(self, which: impl Fn(Source) -> bool) -> Self {
+        let mut some = Self::default();
         for (arg, source) in self.iter() {
-            if source != Source::Result {
-                loads.set(arg, source);
+            if which(source) {
+                some.set(arg, source);
             }
         }
-        loads
+        some
     }
 }
 
@@ -85,6 +116,10 @@ pub enum Reference {
     Result(usize),
     /// A field of the output of a call of the message.
     Load(Load),
+    /// To a place in the message's area.
+    Data,
+    /// To an output there.
+    Out,
 }
 
 impl Reference {
@@ -95,15 +130,22 @@ impl Reference {
             Self::Result(value as usize)
         } else if kind == ArgKind::Load as u32 {
             Self::Load(Load::of(value))
+        } else if kind == ArgKind::Data as u32 {
+            Self::Data
+        } else if kind == ArgKind::Out as u32 {
+            Self::Out
         } else {
             Self::Value
         }
     }
 }
 
-/// The argument of a call that holds the address of its output.
+/// The argument of a call that holds the address of its output, or the place in the area.
 pub fn output(arg_kinds: u32) -> Option<usize> {
-    (0..6).find(|arg| parse::arg_kind(arg_kinds, *arg) == ArgKind::OutPtr as u32)
+    (0..6).find(|arg| {
+        let kind = parse::arg_kind(arg_kinds, *arg);
+        kind == ArgKind::OutPtr as u32 || kind == ArgKind::Out as u32
+    })
 }
 
 #[cfg(test)]
@@ -116,8 +158,9 @@ mod tests {
             (0, Source::Load(1)),
             (1, Source::Result),
             (2, Source::Load(2)),
-            (4, Source::Load(8)),
-            (5, Source::Load(4)),
+            (3, Source::Out),
+            (4, Source::LoadArea(8)),
+            (5, Source::Data),
         ];
         let mut sources = Sources::default();
         assert!(sources.is_empty());
@@ -126,7 +169,15 @@ mod tests {
         }
         assert_eq!(sources.iter().collect::<Vec<_>>(), all);
         let loads: Vec<_> = sources.loads().iter().collect();
-        assert_eq!(loads, [all[0], all[2], all[3], all[4]]);
+        assert_eq!(loads, [all[0], all[2], all[3], all[4], all[5]]);
+        assert_eq!(sources.outputs().iter().collect::<Vec<_>>(), [all[3]]);
+        for width in [1, 2, 4, 8] {
+            for source in [Source::Load(width), Source::LoadArea(width)] {
+                let mut sources = Sources::default();
+                sources.set(5, source);
+                assert_eq!(sources.iter().collect::<Vec<_>>(), [(5, source)]);
+            }
+        }
     }
 
     #[test]
@@ -134,5 +185,6 @@ mod tests {
         assert_eq!(output(0), None);
         assert_eq!(output(5), Some(0));
         assert_eq!(output(5 << 20 | 3), Some(5));
+        assert_eq!(output(2 << 4 | 1), Some(1));
     }
 }

@@ -33,6 +33,7 @@ use crate::{
     },
     shim::Process,
     socket::Bindings,
+    target::Target,
     trace,
     wire::{
         Call,
@@ -187,14 +188,6 @@ unsafe fn read(skb: *mut bindings::sk_buff, seq: u32, payload: &[u8]) -> Result<
             payload.len()
         ));
     };
-    let own = Process::current().map_or(0, |process| process.number());
-    if readi.pid as u32 != own {
-        return Err(reject!(
-            EOPNOTSUPP,
-            "pid {}: reading in another process is not supported yet",
-            readi.pid
-        ));
-    }
     // SAFETY: By the caller's promise.
     let session: Arc<Session> = match unsafe { Session::bound(skb, FrontEnd::Classic) } {
         Some(session) => session,
@@ -217,7 +210,16 @@ unsafe fn read(skb: *mut bindings::sk_buff, seq: u32, payload: &[u8]) -> Result<
         ..Call::default()
     };
     parse::judge(0, call.nr, &call.args)?;
-    session.submit(1, core::iter::once(call), seq)?;
+    let own = Process::current().map_or(0, |process| process.number());
+    let session = if readi.pid as u32 == own {
+        session.submit(1, core::iter::once(call), seq)?;
+        session
+    } else {
+        let target = Target::of_pid(readi.pid)?;
+        let there = session.abroad(&target)?;
+        there.submit_one_abroad(call, &target, seq)?;
+        there
+    };
     if trace::is_on() {
         trace::submitted(&session, core::iter::once(call));
     }

@@ -46,6 +46,7 @@ use crate::{
         Roster,
         State, //
     },
+    parcels,
     sched::Pool,
     session::{
         End,
@@ -62,6 +63,7 @@ use crate::{
         Table, //
     },
     submission::STRIDE,
+    target,
     trace::{
         self,
         Ended, //
@@ -313,9 +315,41 @@ impl Session {
         match Errand::new() {
             Ok(errand) => {
                 if !errand.send_to(self.clone(), &task) {
-                    self.fail_without_workers(ESRCH);
+                    self.ask_another();
                 }
             }
+            Err(_) => self.fail_without_workers(ENOMEM),
+        }
+    }
+
+    /// The thread that was to make a worker is ending: another one shall.
+    pub(crate) fn ask_another(self: &Arc<Self>) {
+        match target::live_thread(self.owner()) {
+            Some(task) => self.retry_in(1, &task),
+            None => self.fail_without_workers(ESRCH),
+        }
+    }
+
+    /// Sees to it that the queue is worked on, from outside of the process: where a worker is
+    /// missing, its thread `task` is asked for one.
+    pub(crate) fn ask_for_worker(self: &Arc<Self>, task: &Task) {
+        let ask = {
+            let mut inner = self.inner().lock();
+            self.wake_within(&mut inner);
+            let ask = !inner.asked && self.shall_create(&inner);
+            inner.asked |= ask;
+            ask
+        };
+        if !ask {
+            return;
+        }
+        let sent = Errand::new().map(|errand| errand.send_to(self.clone(), task));
+        if let Ok(true) = sent {
+            return;
+        }
+        self.inner().lock().asked = false;
+        match sent {
+            Ok(_) => self.ask_another(),
             Err(_) => self.fail_without_workers(ENOMEM),
         }
     }
@@ -401,12 +435,12 @@ impl Session {
         go_on: bool,
         account: impl FnOnce(&mut Inner),
     ) -> Turn {
-        let (turn, state, results, wake, waiting) = {
+        let (turn, state, results, wake, waiting, tidy) = {
             let mut inner = self.inner().lock();
             let inner = &mut *inner;
             let drained = inner.calls.is_draining();
             account(inner);
-            self.settle(inner);
+            self.uncharge(inner);
             let turn = if go_on && inner.state == SessionState::Open {
                 self.next(inner, id)
             } else {
@@ -414,8 +448,13 @@ impl Session {
             };
             let results = inner.undelivered();
             let wake = drained && inner.calls.ready() > 0;
-            (turn, inner.state, results, wake, self.find_room(inner))
+            let tidy = inner.calls.store().areas.has_over();
+            let waiting = self.find_room(inner);
+            (turn, inner.state, results, wake, waiting, tidy)
         };
+        if tidy {
+            self.tidy();
+        }
         if let Some(sock) = waiting {
             sock.announce_room();
         }
@@ -488,8 +527,12 @@ impl Session {
             }
         }
         let call = inner.calls.start(id)?;
+        let area = match call.parcel {
+            parcels::NONE => None,
+            number => inner.calls.store().areas.get(number).cloned(),
+        };
         let spare = self.shall_create(inner);
-        Some(Turn::Execute(Assignment::new(call, spare)))
+        Some(Turn::Execute(Assignment::new(call, area, spare)))
     }
 
     /// Sees to it that the workers that rest are looked at, when the first may have rested for

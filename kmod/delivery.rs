@@ -18,7 +18,11 @@ use kernel::{
 use zerocopy::IntoBytes;
 
 use crate::{
-    calls::Totals,
+    area::Area,
+    calls::{
+        Slot,
+        Totals, //
+    },
     entries::Walk,
     errand::Errand,
     latency::Delivery,
@@ -27,6 +31,8 @@ use crate::{
         ATTR_HEADER,
         GENERIC_HEADER, //
     },
+    parcels,
+    parse::Output,
     sender,
     session::{
         Inner,
@@ -35,6 +41,10 @@ use crate::{
         LATER, //
     },
     shim,
+    slots::{
+        Credentials,
+        Slots, //
+    },
     socket::SessionRef,
     trace::Unexecuted,
     wire::{
@@ -133,7 +143,7 @@ impl Session {
         if count == 0 {
             return Attempt::Nothing;
         }
-        let len = GENERIC_HEADER + ATTR_HEADER + count as usize * size_of::<CallResult>();
+        let len = GENERIC_HEADER + share.len();
         // The first message may use the whole buffer: else a small one would take none.
         if !first && !sock.has_room(len) {
             return Attempt::Full;
@@ -195,7 +205,7 @@ impl Session {
     /// Writes these completions into a message. Says too where its INLINE calls come from.
     fn complete(&self, share: Share) -> Result<(Message, Option<Position>)> {
         let count = share.inline + share.workers;
-        let mut message = Message::new(ATTR_HEADER + count as usize * size_of::<CallResult>())?;
+        let mut message = Message::new(share.len())?;
         let mut body = message.begin(self.portid(), 0, 0, Command::Complete)?;
         let mut results = body.put_results(complete::RESULTS, count)?;
         let mut inner = self.inner().lock();
@@ -206,14 +216,23 @@ impl Session {
                 batch.send(share.inline, |result| results.push(result));
             }
         }
-        inner
-            .calls
-            .send(share.workers, |slot| results.push(&slot.result()));
-        if !results.is_full() {
+        let mut outputs = Outputs::default();
+        inner.calls.send(share.workers, |slot, slots| {
+            let mut result = slot.result();
+            if slot.parcel() != parcels::NONE {
+                outputs.take(slot, slots, &mut result);
+            }
+            results.push(&result);
+        });
+        if !results.is_full() || outputs.len != share.outputs {
             // The session was closed meanwhile.
             return Err(ENOTCONN);
         }
         drop(inner);
+        if share.outputs > 0 {
+            let mut data = body.put_data(complete::DATA, share.outputs as usize)?;
+            outputs.each(|part| data.push(part));
+        }
         body.end();
         Ok((message, before))
     }
@@ -223,7 +242,7 @@ impl Session {
     fn echo(&self) -> Result<(Message, Option<Position>)> {
         let mut message = Message::new(size_of::<Readi>())?;
         let mut echo = None;
-        self.inner().lock().calls.send(1, |slot| {
+        self.inner().lock().calls.send(1, |slot, _| {
             let readi = Readi {
                 pid: slot.user_data() as u32 as i32,
                 fd: slot.args()[0] as i32,
@@ -246,6 +265,65 @@ struct Share {
     inline: u32,
     /// Of workers.
     workers: u32,
+    /// Bytes of their outputs.
+    outputs: u32,
+}
+
+impl Share {
+    /// Bytes of attributes.
+    fn len(self) -> usize {
+        let count = (self.inline + self.workers) as usize;
+        let results = ATTR_HEADER + count * size_of::<CallResult>();
+        match self.outputs {
+            0 => results,
+            outputs => results + ATTR_HEADER + (outputs as usize).next_multiple_of(ATTR_HEADER),
+        }
+    }
+}
+
+/// Most completions with outputs of one message.
+const MOST_WITH_OUTPUTS: usize = 8;
+
+/// The outputs of a message's completions, to be copied when the lock is not held any more.
+#[derive(Default)]
+struct Outputs {
+    some: [Option<(Arc<Area>, [Option<Output>; 6])>; MOST_WITH_OUTPUTS],
+    count: usize,
+    /// Bytes of all.
+    len: u32,
+}
+
+impl Outputs {
+    /// Takes those of a completion, and says in it where they are.
+    fn take(&mut self, slot: &Slot<Credentials>, slots: &Slots, result: &mut CallResult) {
+        let mut outputs = [None; 6];
+        let mut len = 0;
+        for (place, output) in outputs.iter_mut().zip(slot.outputs()) {
+            *place = Some(output);
+            len += output.len;
+        }
+        if len == 0 {
+            return;
+        }
+        let Some(area) = slots.areas.get(slot.parcel()) else {
+            return;
+        };
+        if let Some(place) = self.some.get_mut(self.count) {
+            *place = Some((area.clone(), outputs));
+            self.count += 1;
+            (result.data_off, result.data_len) = (self.len, len);
+            self.len += len;
+        }
+    }
+
+    /// Shows each.
+    fn each(&self, mut show: impl FnMut(&[u8])) {
+        for (area, outputs) in self.some.iter().flatten() {
+            for output in outputs.iter().flatten() {
+                show(area.output(*output));
+            }
+        }
+    }
 }
 
 impl Inner {
@@ -256,8 +334,20 @@ impl Inner {
             .front()
             .map_or(0, |batch| batch.due())
             .min(most);
-        let workers = self.calls.undelivered().min(most - inline);
-        Share { inline, workers }
+        const SIZE: usize = size_of::<CallResult>();
+        const ROOM: usize = MAX_COMPLETE_LEN - OVERHEAD - GENERIC_HEADER - 2 * ATTR_HEADER;
+        let room = (ROOM - ATTR_HEADER).saturating_sub(inline as usize * SIZE);
+        let (workers, outputs) = self.calls.sendable(
+            most - inline,
+            MOST_WITH_OUTPUTS as u32,
+            SIZE as u32,
+            room as u32,
+        );
+        Share {
+            inline,
+            workers,
+            outputs,
+        }
     }
 
     /// The completions of workers that a message took are delivered, at `now`.
@@ -299,6 +389,8 @@ impl WorkItem<FLUSH> for Session {
 
     fn run(this: Arc<Session>) {
         this.flush();
+        // What ended without a worker, whether or not its completion found room.
+        this.tidy_soon(&this.inner().lock());
     }
 }
 

@@ -50,6 +50,7 @@ use crate::{
         Bindings, //
     },
     submission::Submission,
+    target::Target,
     text::Text,
     trace,
     wire::{
@@ -579,6 +580,16 @@ fn submit(request: &Request) -> Result<(), Rejection> {
         Some(session) => session,
         None => request.begin_session()?,
     };
+    if let Some(pidfd) = submit.target() {
+        session.may_submit()?;
+        let target = Target::of_pidfd(pidfd.fd).map_err(|rejection| rejection.at(pidfd.at))?;
+        let there = session.abroad(&target)?;
+        there.submit_abroad(&submit, &target, request.seq())?;
+        if trace::is_on() {
+            trace::submitted(&there, submit.calls());
+        }
+        return Ok(());
+    }
     let message = Submission {
         submit,
         skb: request.skb,
@@ -611,7 +622,7 @@ unsafe extern "C" fn do_cancel(skb: *mut bindings::sk_buff, info: *mut bindings:
             if let Err(rejection) = session.may_submit() {
                 return request.rejected(&rejection);
             }
-            session.cancel(which)
+            session.cancel_everywhere(which)
         }
         None => Default::default(),
     };
@@ -862,7 +873,7 @@ unsafe extern "C" fn dump_sessions(
         if only.is_some_and(|own| next.id() != own) {
             break;
         }
-        if only.is_some() || all || next.owner().is(asker) {
+        if only.is_some() || all || next.concerns(asker) {
             let added = dump.add(Command::SessionGet, |body| put_session(body, &next));
             if added.is_err() && dump.len() == 0 {
                 // To end here would be to say that there is no more.
@@ -907,6 +918,9 @@ fn put_session(body: &mut Body<'_>, of: &Session) -> Result {
     body.put_u32(session::IDLE, snapshot.idle)?;
     body.put_u32(session::LAST_SEQ, snapshot.last_seq)?;
     body.put_u32(session::FRONT_END, of.front_end() as u32)?;
+    if let Some(process) = of.on_behalf_of() {
+        body.put_u32(session::TARGET_OF, process.number())?;
+    }
     of.latencies(|latency| body.put_bytes(session::LATENCY, latency.as_bytes()))
 }
 

@@ -221,6 +221,25 @@ impl Body<'_> {
     }
 }
 
+impl Body<'_> {
+    /// Reserves an attribute of `len` bytes, to be written part by part; zeroes until then.
+    pub fn put_data(&mut self, kind: u16, len: usize) -> Result<Data> {
+        // SAFETY: The buffer is valid by the type invariant.
+        let attr = unsafe { bindings::nla_reserve(self.skb, c_int::from(kind), len as c_int) };
+        if attr.is_null() {
+            return Err(EMSGSIZE);
+        }
+        // SAFETY: `nla_reserve()` made room for `len` bytes behind the attribute's header.
+        let next = unsafe {
+            let next = attr.cast::<u8>().add(ATTR_HEADER);
+            next.write_bytes(0, len);
+            next
+        };
+        // INVARIANT: Just made.
+        Ok(Data { next, room: len })
+    }
+}
+
 impl Drop for Body<'_> {
     fn drop(&mut self) {
         // SAFETY: By the type invariant.
@@ -256,5 +275,28 @@ impl Results {
     /// Whether all that was reserved is written.
     pub fn is_full(&self) -> bool {
         self.room == 0
+    }
+}
+
+/// The place of bytes in a message.
+///
+/// # Invariants
+///
+/// `next` has room for `room` bytes, inside a buffer that is not sent before this is gone.
+pub struct Data {
+    next: *mut u8,
+    room: usize,
+}
+
+impl Data {
+    /// Writes the next ones, as long as there is room.
+    pub fn push(&mut self, bytes: &[u8]) {
+        let len = bytes.len().min(self.room);
+        // SAFETY: By the type invariant.
+        unsafe {
+            core::ptr::copy_nonoverlapping(bytes.as_ptr(), self.next, len);
+            self.next = self.next.add(len);
+        }
+        self.room -= len;
     }
 }

@@ -13,6 +13,7 @@
 //! | `inline.rs` | calls that their submitter executes itself |
 //! | `room.rs` | senders that wait for room |
 //! | `slots.rs`, `chunks.rs` | memory for calls, memory for tables |
+//! | `area.rs` | memory that the calls of a message need where they execute |
 //! | `crew.rs` | the workers of a session |
 //! | `worker.rs` | a thread of the process that executes calls |
 //! | `delivery.rs` | completions on their way into the receive buffer |
@@ -20,6 +21,8 @@
 //! | `config.rs` | the settings that are in force |
 //! | `users.rs` | what each user has in use |
 //! | `sender.rs` | the thread that sent a message: who it is and whether it may |
+//! | `target.rs`, `target.c`, `target.h` | another process: whether the sender may act in it |
+//! | `abroad.rs` | the sessions of a socket in other processes |
 //! | `socket.rs` | a netlink socket and the session bound to it |
 //! | `recent.rs` | the sessions of the sockets that sent last |
 //! | `trace.rs`, `trace.c`, `trace.h` | who looks on while calls are executed |
@@ -31,7 +34,7 @@
 //! The rest knows no kernel types and is tested on the host (`pure.rs`): `parse`, `policy`,
 //! `calls` (the life of a call, after `docs/lifecycle.md`), `entries` (INLINE calls in their
 //! message), `roster` (the list of workers), `latency` (how long calls took), `ended`, `sched`,
-//! `owner`, `gate`, `settings`, `reject`, `text`.
+//! `owner`, `gate`, `parcels`, `settings`, `reject`, `text`.
 
 use kernel::{
     prelude::*,
@@ -41,6 +44,8 @@ use kernel::{
     }, //
 };
 
+pub mod abroad;
+pub mod area;
 pub mod burst;
 pub mod calls;
 pub mod chain;
@@ -59,6 +64,7 @@ pub mod latency;
 pub mod listeners;
 pub mod message;
 pub mod owner;
+pub mod parcels;
 pub mod parse;
 pub mod policy;
 pub mod recent;
@@ -76,6 +82,7 @@ pub mod socket;
 pub mod submission;
 #[path = "../abi/src/syscalls.rs"]
 pub mod syscalls;
+pub mod target;
 pub mod text;
 pub mod trace;
 pub mod users;

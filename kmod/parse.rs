@@ -22,8 +22,11 @@ use crate::{
         submit,
         ArgKind,
         Call,
+        Reloc,
         Verdict,
-        ARG_KIND_BITS, //
+        ARG_KIND_BITS,
+        MAX_AREA,
+        MAX_OUTPUT, //
     },
 };
 
@@ -46,12 +49,19 @@ const CALL: usize = size_of::<Call>();
 pub const CALL_FLAGS: u32 = flag::KNOWN;
 /// Argument kinds that this module carries out.
 pub const ARG_KINDS: u32 = 1 << ArgKind::Value as u32
+    | 1 << ArgKind::Data as u32
+    | 1 << ArgKind::Out as u32
     | 1 << ArgKind::Result as u32
     | 1 << ArgKind::Load as u32
     | 1 << ArgKind::OutPtr as u32;
 /// SUBMIT attributes that this module carries out.
-pub const SUBMIT_ATTRS: u64 =
-    1 << submit::CALL_SIZE | 1 << submit::CALLS | 1 << submit::RESULTS_PTR | 1 << submit::PAD;
+pub const SUBMIT_ATTRS: u64 = 1 << submit::CALL_SIZE
+    | 1 << submit::CALLS
+    | 1 << submit::DATA
+    | 1 << submit::RELOC
+    | 1 << submit::TARGET_PIDFD
+    | 1 << submit::RESULTS_PTR
+    | 1 << submit::PAD;
 
 /// The kind of argument `arg`, as its number on the wire.
 pub const fn arg_kind(arg_kinds: u32, arg: usize) -> u32 {
@@ -116,6 +126,30 @@ impl Load {
             width: (arg >> 24 & 0xff) as u32,
             offset: (arg >> 32) as u32,
         }
+    }
+}
+
+/// An output area: where in the message's area it lies, in bytes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Output {
+    /// Where it begins.
+    pub offset: u32,
+    /// Its length.
+    pub len: u32,
+}
+
+impl Output {
+    /// Takes the value of an argument of kind [`ArgKind::Out`] apart.
+    pub const fn of(arg: u64) -> Self {
+        Self {
+            offset: arg as u32,
+            len: (arg >> 32) as u32,
+        }
+    }
+
+    /// Where it ends.
+    pub const fn end(self) -> u64 {
+        self.offset as u64 + self.len as u64
     }
 }
 
@@ -276,6 +310,14 @@ fn read_results_ptr(attr: &Attr<'_>) -> Result<u64, Rejection> {
     Ok(address)
 }
 
+#[cold]
+fn read_pidfd(attr: &Attr<'_>) -> Result<i32, Rejection> {
+    match attr.payload.try_into() {
+        Ok(bytes) => Ok(i32::from_ne_bytes(bytes)),
+        Err(_) => Err(reject!(EINVAL, at attr.at, "TARGET_PIDFD: not a u32")),
+    }
+}
+
 /// The name of an attribute of SUBMIT.
 fn attribute(kind: u16) -> &'static str {
     match kind {
@@ -348,6 +390,31 @@ pub struct Submit<'a> {
     results_ptr: Option<u64>,
     shape: Shape,
     plain_work: bool,
+    area: Option<Area>,
+    target: Option<Pidfd>,
+}
+
+/// What a message says about the memory that its calls need, in bytes.
+///
+/// # Invariants
+///
+/// The DATA attributes hold `data` bytes, which is at most `len`. Every Data argument and every
+/// target of a RELOC is at most `len`, every output area ends there at the latest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Area {
+    /// Bytes of DATA.
+    pub data: usize,
+    /// Bytes of the whole area.
+    pub len: usize,
+}
+
+/// A TARGET_PIDFD.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pidfd {
+    /// The descriptor.
+    pub fd: i32,
+    /// Where the attribute is.
+    pub at: usize,
 }
 
 impl<'a> Submit<'a> {
@@ -358,6 +425,8 @@ impl<'a> Submit<'a> {
         let mut results = None;
         let mut check = Check::new();
         let mut is_late = false;
+        let mut target = None;
+        let mut data = None;
         for attr in rest.by_ref() {
             let is_second = match attr.kind {
                 submit::CALLS => {
@@ -371,6 +440,14 @@ impl<'a> Submit<'a> {
                 submit::RESULTS_PTR => results
                     .replace((read_results_ptr(&attr)?, attr.at))
                     .is_some(),
+                submit::DATA | submit::RELOC => {
+                    data.get_or_insert(attr.at);
+                    false
+                }
+                submit::TARGET_PIDFD => {
+                    let fd = read_pidfd(&attr)?;
+                    target.replace(Pidfd { fd, at: attr.at }).is_some()
+                }
                 submit::PAD => false,
                 _ => return Err(unsupported(&attr)),
             };
@@ -391,7 +468,7 @@ impl<'a> Submit<'a> {
                 check.all_of(&attr, call_size)?;
             }
         }
-        let (refers, mut shape) = (check.refers, check.shape);
+        let (refers, mut shape, places) = (check.refers, check.shape, check.places);
         let (count, inline) = check.end()?;
         let plain_work = inline == 0 && shape == Shape::Plain;
         if inline < count && shape == Shape::Plain {
@@ -404,6 +481,23 @@ impl<'a> Submit<'a> {
                 "RESULTS_PTR: only where every call of the message is INLINE"
             ));
         }
+        if let Some(Pidfd { at, .. }) = target.filter(|_| inline > 0) {
+            return Err(reject!(
+                EINVAL,
+                at at,
+                "TARGET_PIDFD: an INLINE call executes in its sender"
+            ));
+        }
+        let mut area = None;
+        if let Some(at) = data.filter(|_| inline > 0) {
+            return Err(reject!(
+                EINVAL,
+                at at,
+                "DATA and RELOC: only where every call of the message is for a worker"
+            ));
+        } else if places || data.is_some() {
+            area = Some(Area::check(attrs, call_size)?);
+        }
         Ok(Self {
             attrs,
             call_size,
@@ -413,7 +507,31 @@ impl<'a> Submit<'a> {
             results_ptr: results.map(|(address, _)| address),
             shape,
             plain_work,
+            area: area.filter(|_| places),
+            target,
         })
+    }
+
+    /// What the calls need of memory; none where no argument refers to it.
+    pub fn area(&self) -> Option<Area> {
+        self.area
+    }
+
+    /// The process that the calls execute in, where that is not the sender's.
+    pub fn target(&self) -> Option<Pidfd> {
+        self.target
+    }
+
+    /// The payloads of the DATA attributes, in their order.
+    pub fn data(&self) -> impl Iterator<Item = &'a [u8]> {
+        let all = Attrs::new(self.attrs);
+        all.filter(|attr| attr.kind == submit::DATA)
+            .map(|attr| attr.payload)
+    }
+
+    /// The pointers in DATA.
+    pub fn relocs(&self) -> impl Iterator<Item = Reloc> + 'a {
+        relocs(self.attrs).map(|(_, reloc)| reloc)
     }
 
     /// How many calls the message holds; at least one.
@@ -477,6 +595,145 @@ impl<'a> Submit<'a> {
     }
 }
 
+/// The entries of the RELOC attributes among `attrs`, each with the place of its attribute.
+fn relocs(attrs: &[u8]) -> impl Iterator<Item = (usize, Reloc)> + '_ {
+    Attrs::new(attrs)
+        .filter(|attr| attr.kind == submit::RELOC)
+        .flat_map(|attr| {
+            let entries = attr.payload.chunks_exact(size_of::<Reloc>());
+            entries.filter_map(move |entry| Some((attr.at, Reloc::read_from_bytes(entry).ok()?)))
+        })
+}
+
+impl Area {
+    /// Checks what a message says about its area: its DATA, its RELOC, and the arguments of its
+    /// entries, which are checked otherwise.
+    #[cold]
+    fn check(attrs: &[u8], call_size: NonZeroUsize) -> Result<Self, Rejection> {
+        let (mut data, mut last) = (0, 0);
+        for attr in Attrs::new(attrs) {
+            match attr.kind {
+                submit::DATA => {
+                    data += attr.payload.len();
+                    last = attr.at;
+                }
+                submit::RELOC if attr.payload.len() % size_of::<Reloc>() != 0 => {
+                    return Err(reject!(
+                        EINVAL,
+                        at attr.at,
+                        "RELOC: {} bytes are not a number of {}-byte entries",
+                        attr.payload.len(),
+                        size_of::<Reloc>()
+                    ));
+                }
+                _ => {}
+            }
+        }
+        if data > MAX_AREA {
+            return Err(reject!(
+                EMSGSIZE,
+                at last,
+                "DATA: {data} bytes are more than {MAX_AREA}"
+            ));
+        }
+        let end = Self::check_outputs(attrs, call_size)?;
+        // INVARIANT: As far as the last output, and what follows is checked against it.
+        let len = data.max(end as usize);
+        for (at, reloc) in relocs(attrs) {
+            if reloc.at % 8 != 0 || reloc.at as usize + 8 > data {
+                return Err(reject!(
+                    EINVAL,
+                    at at,
+                    "RELOC: {} is no multiple of 8 with 8 of the {data} bytes of DATA behind it",
+                    reloc.at
+                ));
+            }
+            if reloc.to as usize > len {
+                return Err(reject!(
+                    EINVAL,
+                    at at,
+                    "RELOC: {} lies beyond the {len} bytes of the area",
+                    reloc.to
+                ));
+            }
+        }
+        Self::each(attrs, call_size, |at, index, arg, kind, value| {
+            if kind == ArgKind::Data as u32 && value > len as u64 {
+                return Err(reject!(
+                    EINVAL,
+                    at at,
+                    "call {index}: argument {arg}: {value} lies beyond the {len} bytes of the area"
+                ));
+            }
+            Ok(())
+        })?;
+        Ok(Self { data, len })
+    }
+
+    /// Checks the output areas. Says where the last one ends.
+    fn check_outputs(attrs: &[u8], call_size: NonZeroUsize) -> Result<u64, Rejection> {
+        let (mut end, mut call, mut total) = (0, usize::MAX, 0);
+        Self::each(attrs, call_size, |at, index, arg, kind, value| {
+            if kind != ArgKind::Out as u32 {
+                return Ok(());
+            }
+            let output = Output::of(value);
+            if output.end() > MAX_AREA as u64 {
+                return Err(reject!(
+                    EMSGSIZE,
+                    at at,
+                    "call {index}: argument {arg}: ends beyond {MAX_AREA} bytes of the area"
+                ));
+            }
+            if u64::from(output.offset) < end {
+                return Err(reject!(
+                    EINVAL,
+                    at at,
+                    "call {index}: argument {arg}: begins before the output area before it ends"
+                ));
+            }
+            end = output.end();
+            if call != index {
+                (call, total) = (index, 0);
+            }
+            total += output.len as usize;
+            if total > MAX_OUTPUT {
+                return Err(reject!(
+                    EMSGSIZE,
+                    at at,
+                    "call {index}: argument {arg}: {total} bytes of output, more than {MAX_OUTPUT}"
+                ));
+            }
+            Ok(())
+        })?;
+        Ok(end)
+    }
+
+    /// Shows each argument that is no value: the place of its attribute, its call, its number, its
+    /// kind and what it says.
+    fn each(
+        attrs: &[u8],
+        call_size: NonZeroUsize,
+        mut check: impl FnMut(usize, usize, usize, u32, u64) -> Result<(), Rejection>,
+    ) -> Result<(), Rejection> {
+        let mut index = 0;
+        for attr in Attrs::new(attrs).filter(|attr| attr.kind == submit::CALLS) {
+            for entry in attr.payload.chunks_exact(call_size.get()) {
+                if let Ok((call, _)) = Call::read_from_prefix(entry) {
+                    for (arg, value) in call.args.iter().enumerate() {
+                        let kind = arg_kind(call.arg_kinds, arg);
+                        if kind != ArgKind::Value as u32 {
+                            check(attr.at, index, arg, kind, *value)?;
+                        }
+                    }
+                }
+                index += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
 /// How many calls a message names, whether or not they may be accepted; for counting what was
 /// rejected.
 pub fn count_named(attrs: &[u8]) -> usize {
@@ -500,8 +757,10 @@ const LINKS: u32 = flag::LINK | flag::HARDLINK;
 struct Args {
     /// One takes its value from an earlier call.
     refers: bool,
-    /// One is an OUT_PTR.
+    /// One is an OUT_PTR, or the only OUT.
     output: bool,
+    /// One is in the message's area.
+    places: bool,
 }
 
 /// The check of a message's entries, one after the other.
@@ -512,6 +771,8 @@ struct Check {
     inline: usize,
     /// An argument of one that is not comes from an earlier call.
     refers: bool,
+    /// An argument is in the message's area.
+    places: bool,
     /// The flags of the last entry: whether the next one is of its chain, and whether that chain
     /// is INLINE.
     before: u32,
@@ -533,6 +794,7 @@ impl Check {
             count: 0,
             inline: 0,
             refers: false,
+            places: false,
             before: 0,
             chain: 0,
             at: 0,
@@ -788,6 +1050,14 @@ impl Check {
         if self.before & LINKS != 0 {
             self.set_output(index, args.output);
         }
+        if args.places && inline {
+            return Err(reject!(
+                EINVAL,
+                at at,
+                "call {index}: DATA and OUT arguments are for calls of workers, not INLINE ones"
+            ));
+        }
+        self.places |= args.places;
         self.refers |= args.refers && !inline;
         self.inline += usize::from(inline);
         self.count += 1;
@@ -795,7 +1065,7 @@ impl Check {
             return Ok(());
         }
         // Arguments that are not known yet are judged when they are.
-        let known = (!args.refers).then_some(&call.args);
+        let known = (!args.refers && !args.places).then_some(&call.args);
         judge_for(inline, index, call.nr, known).map_err(|rejection| Rejection {
             at: Some(at),
             ..rejection
@@ -834,6 +1104,7 @@ impl Check {
             return Ok(args);
         }
         let (at, index) = (self.at, self.count);
+        let mut outputs = 0;
         if call.arg_kinds >> (6 * ARG_KIND_BITS) != 0 {
             return Err(reject!(
                 EINVAL,
@@ -861,7 +1132,14 @@ impl Check {
                     call.arg_kinds
                 ));
             }
+            if kind == ArgKind::Data as u32 || kind == ArgKind::Out as u32 {
+                // What they say is checked when the whole message was looked at.
+                args.places = true;
+                outputs += usize::from(kind == ArgKind::Out as u32);
+                continue;
+            }
             if kind == ArgKind::OutPtr as u32 {
+                outputs += 1;
                 if args.output {
                     return Err(reject!(
                         EINVAL,
@@ -903,10 +1181,11 @@ impl Check {
                 return Err(reject!(
                     EINVAL,
                     at at,
-                    "call {index}: argument {arg}: LOAD from call {earlier}, without OUT_PTR"
+                    "call {index}: argument {arg}: LOAD from call {earlier}, without OUT_PTR or one OUT"
                 ));
             }
         }
+        args.output = outputs == 1;
         Ok(args)
     }
 
@@ -1073,7 +1352,7 @@ mod tests {
         bytes.extend(attr(submit::CALL_SIZE, &(CALL as u32).to_ne_bytes()));
         assert_eq!(rejected(&bytes).errno, errno::EINVAL);
         let mut bytes = message(CALL, &[getpid(1)]);
-        bytes.extend(attr(submit::TARGET_PIDFD, &[0; 4]));
+        bytes.extend(attr(submit::DATA_LEN, &[0; 8]));
         assert_eq!(rejected(&bytes).errno, errno::EOPNOTSUPP);
         let mut bytes = message(CALL, &[getpid(1)]);
         bytes.extend(attr(77, &[]));
@@ -1105,14 +1384,6 @@ mod tests {
                     ..getpid(2)
                 },
                 errno::EINVAL,
-                "arg_kinds",
-            ),
-            (
-                Call {
-                    arg_kinds: 1,
-                    ..getpid(2)
-                },
-                errno::EOPNOTSUPP,
                 "arg_kinds",
             ),
             (
@@ -1161,11 +1432,6 @@ mod tests {
 
     #[test]
     fn what_is_not_carried_out_is_not_supported() {
-        for kind in [ArgKind::Data, ArgKind::Out] {
-            let (errno, text) = check(&[getpid(1), with_arg(0, kind, 0, 0)]).unwrap_err();
-            assert_eq!(errno, errno::EOPNOTSUPP);
-            assert!(text.starts_with("call 1: arg_kinds"), "{text}");
-        }
         for kind in 1..=submit::MAX {
             if SUBMIT_ATTRS >> kind & 1 != 0 || kind == submit::CALLS {
                 continue;
@@ -1183,7 +1449,7 @@ mod tests {
                 let shift = arg * ARG_KIND_BITS;
                 let others = 0x54_3053 & !(0xf << shift);
                 let kinds = kind << shift | others;
-                let is_one = ARG_KINDS >> kind & 1 != 0;
+                let is_one = matches!(kind, 0 | 3 | 4 | 5);
                 assert_eq!(are_of_chains(kinds), is_one, "{kind} {arg}");
                 if is_one {
                     let refers = matches!(kind, 3 | 4);
@@ -1193,6 +1459,202 @@ mod tests {
             }
         }
         assert!(!are_of_chains(1 << 24) && !are_of_chains(1 << 31));
+    }
+
+    /// A message with an area.
+    fn with_area(data: usize, relocs: &[Reloc], calls: &[Call]) -> Vec<u8> {
+        let mut bytes = message(CALL, calls);
+        bytes.extend(attr(submit::DATA, &vec![7; data]));
+        bytes.extend(attr(submit::RELOC, relocs.as_bytes()));
+        bytes
+    }
+
+    fn out(arg: usize, offset: u32, len: u32) -> Call {
+        let value = u64::from(len) << 32 | u64::from(offset);
+        with_arg(arg, ArgKind::Out, value, 0)
+    }
+
+    #[test]
+    fn an_area_reaches_as_far_as_it_is_needed() {
+        let area = |bytes: &[u8]| Submit::parse(bytes).unwrap().area();
+        // Nobody needs it.
+        assert_eq!(area(&with_area(100, &[], &[getpid(0)])), None);
+        let data = with_arg(1, ArgKind::Data, 100, 0);
+        let expected = Area {
+            data: 100,
+            len: 100,
+        };
+        assert_eq!(area(&with_area(100, &[], &[data])), Some(expected));
+        let calls = [out(2, 40, 8), getpid(0), out(0, 200, 30)];
+        let expected = Area { data: 48, len: 230 };
+        let bytes = with_area(48, &[Reloc { at: 40, to: 230 }], &calls);
+        assert_eq!(area(&bytes), Some(expected));
+        let submit = Submit::parse(&bytes).unwrap();
+        assert_eq!(submit.data().map(<[u8]>::len).sum::<usize>(), 48);
+        assert_eq!(
+            submit.relocs().collect::<Vec<_>>(),
+            [Reloc { at: 40, to: 230 }]
+        );
+    }
+
+    #[test]
+    fn what_does_not_fit_an_area_is_named() {
+        let data = |value| with_arg(1, ArgKind::Data, value, 0);
+        let two = Call {
+            arg_kinds: 0x22,
+            args: [30_000 << 32, 30_001 << 32 | 30_000, 0, 0, 0, 0],
+            ..getpid(0)
+        };
+        let inline = with_arg(1, ArgKind::Data, 0, flag::INLINE);
+        let cases: [(usize, &[Reloc], &[Call], i32, &str); 12] = [
+            (
+                10,
+                &[],
+                &[getpid(0), data(11)],
+                errno::EINVAL,
+                "call 1: argument 1: 11 lies beyond",
+            ),
+            (
+                10,
+                &[],
+                &[data(1 << 32)],
+                errno::EINVAL,
+                "call 0: argument 1: 4294967296 lies",
+            ),
+            (
+                0,
+                &[],
+                &[out(3, 1 << 20, 1)],
+                errno::EMSGSIZE,
+                "call 0: argument 3: ends beyond",
+            ),
+            (
+                0,
+                &[],
+                &[out(3, u32::MAX, u32::MAX)],
+                errno::EMSGSIZE,
+                "call 0: argument 3: ends",
+            ),
+            (
+                0,
+                &[],
+                &[out(3, 8, 8), out(3, 15, 1)],
+                errno::EINVAL,
+                "call 1: argument 3: begins",
+            ),
+            (
+                0,
+                &[],
+                &[out(3, 0, 60_001)],
+                errno::EMSGSIZE,
+                "call 0: argument 3: 60001 bytes",
+            ),
+            (
+                0,
+                &[],
+                &[two],
+                errno::EMSGSIZE,
+                "call 0: argument 1: 60001 bytes",
+            ),
+            (
+                16,
+                &[Reloc { at: 4, to: 0 }],
+                &[data(0)],
+                errno::EINVAL,
+                "RELOC: 4 is no multiple",
+            ),
+            (
+                15,
+                &[Reloc { at: 8, to: 0 }],
+                &[data(0)],
+                errno::EINVAL,
+                "RELOC: 8 is no multiple",
+            ),
+            (
+                16,
+                &[Reloc { at: 8, to: 17 }],
+                &[data(0)],
+                errno::EINVAL,
+                "RELOC: 17 lies beyond",
+            ),
+            (
+                9,
+                &[],
+                &[flagged(flag::INLINE)],
+                errno::EINVAL,
+                "DATA and RELOC: only where",
+            ),
+            (
+                9,
+                &[],
+                &[inline],
+                errno::EINVAL,
+                "call 0: DATA and OUT arguments are for calls of",
+            ),
+        ];
+        for (len, relocs, calls, errno, text) in cases {
+            let rejection = rejected(&with_area(len, relocs, calls));
+            assert_eq!(rejection.errno, errno, "{text}");
+            assert!(
+                rejection.text.as_str().starts_with(text),
+                "{}",
+                rejection.text.as_str()
+            );
+            assert!(rejection.at.is_some(), "{text}");
+        }
+        let mut bytes = with_area(60_000, &[], &[data(0)]);
+        for _ in 0..17 {
+            bytes.extend(attr(submit::DATA, &[0; 60_000]));
+        }
+        assert_eq!(rejected(&bytes).errno, errno::EMSGSIZE);
+        let mut bytes = message(CALL, &[data(0)]);
+        bytes.extend(attr(submit::RELOC, &[0; 9]));
+        assert_eq!(rejected(&bytes).errno, errno::EINVAL);
+    }
+
+    #[test]
+    fn outputs_are_what_loads_read() {
+        let link = flag::LINK;
+        let load = |call: u64, flags| with_arg(0, ArgKind::Load, call | 8 << 24, flags);
+        let output = Call {
+            flags: link,
+            ..out(1, 0, 8)
+        };
+        assert_eq!(check(&[output, load(0, 0)]), Ok((2, 0)));
+        // Of two, none is the one.
+        let two = Call {
+            arg_kinds: 0x22,
+            args: [8 << 32, 8 << 32 | 8, 0, 0, 0, 0],
+            ..flagged(link)
+        };
+        let (errno, text) = check(&[two, load(0, 0)]).unwrap_err();
+        assert_eq!(errno, errno::EINVAL);
+        assert!(text.contains("without OUT_PTR or one OUT"), "{text}");
+        let both = Call {
+            arg_kinds: 0x25,
+            args: [8, 8 << 32, 0, 0, 0, 0],
+            ..flagged(link)
+        };
+        assert!(check(&[both, load(0, 0)]).is_err());
+    }
+
+    #[test]
+    fn a_target_is_for_workers() {
+        let target = attr(submit::TARGET_PIDFD, &7_u32.to_ne_bytes());
+        let mut bytes = message(CALL, &[getpid(0)]);
+        let at = bytes.len();
+        bytes.extend(&target);
+        let expected = Pidfd { fd: 7, at };
+        assert_eq!(Submit::parse(&bytes).unwrap().target(), Some(expected));
+        bytes.extend(&target);
+        assert_eq!(rejected(&bytes).errno, errno::EINVAL);
+        let mut bytes = message(CALL, &[getpid(0), flagged(flag::INLINE)]);
+        bytes.extend(&target);
+        let rejection = rejected(&bytes);
+        assert_eq!(
+            (rejection.errno, rejection.at),
+            (errno::EINVAL, Some(bytes.len() - 8))
+        );
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod entries;
 pub mod gate;
 pub mod latency;
 pub mod owner;
+pub mod parcels;
 pub mod parse;
 pub mod policy;
 pub mod reject;

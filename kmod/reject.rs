@@ -14,6 +14,8 @@ pub mod errno {
     pub const EINTR: i32 = 4;
     /// Argument list too long: a structure has non-zero bytes that the module does not know.
     pub const E2BIG: i32 = 7;
+    /// Bad file descriptor.
+    pub const EBADF: i32 = 9;
     /// Try again: a limit is reached.
     pub const EAGAIN: i32 = 11;
     /// Out of memory.
@@ -30,6 +32,8 @@ pub mod errno {
     pub const ELOOP: i32 = 40;
     /// Timer expired.
     pub const ETIME: i32 = 62;
+    /// Message too long: more data than a message may have.
+    pub const EMSGSIZE: i32 = 90;
     /// Operation not supported.
     pub const EOPNOTSUPP: i32 = 95;
     /// Operation canceled.

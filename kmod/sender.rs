@@ -173,6 +173,15 @@ pub struct Surroundings {
 }
 
 impl Surroundings {
+    /// Those at these addresses.
+    pub fn at<T>(files: *const T, fs: *const T, namespaces: *const T) -> Self {
+        Self {
+            files: files as usize,
+            fs: fs as usize,
+            namespaces: namespaces as usize,
+        }
+    }
+
     /// Those of the current thread.
     pub fn current() -> Self {
         let task = Task::current_raw();

@@ -27,11 +27,13 @@ use kernel::{
     time::Jiffies,
     workqueue::{
         DelayedWork,
-        Work, //
+        Work,
+        WorkItem, //
     }, //
 };
 
 use crate::{
+    abroad::Abroad,
     calls::{
         Calls,
         Index,
@@ -64,8 +66,9 @@ use crate::{
         self,
         Process, //
     },
+    parcels::Out,
     slots::{
-        Chunks,
+        Slots,
         Table, //
     },
     socket::{
@@ -79,6 +82,7 @@ use crate::{
         Arriving,
         STRIDE, //
     },
+    target::Target,
     users::Payer,
     wire::{
         FrontEnd,
@@ -149,6 +153,28 @@ pub(crate) struct Inner {
     pub(crate) patience: Jiffies,
     /// The thread whose task work is to try again to make a worker.
     pub(crate) retry: Option<ARef<Task>>,
+    /// A thread of another process was asked to make one.
+    pub(crate) asked: bool,
+    /// The sessions of the socket in other processes. `None` before the first.
+    pub(crate) abroad: Option<Abroad>,
+}
+
+/// What a session begins with.
+pub(crate) struct Origin {
+    /// The process that executes its calls.
+    pub(crate) process: Process,
+    /// Its memory.
+    pub(crate) mm: ARef<Mm>,
+    /// What its workers share with it.
+    pub(crate) surroundings: Surroundings,
+    /// The name of its leader.
+    pub(crate) comm: [u8; 16],
+    /// The socket.
+    pub(crate) sock: Option<Sock>,
+    /// The process that the socket belongs to, where that is another.
+    pub(crate) on_behalf_of: Option<Process>,
+    pub(crate) front_end: FrontEnd,
+    pub(crate) portid: u32,
 }
 
 /// Keeps the module loaded.
@@ -192,6 +218,10 @@ pub struct Session {
     front_end: FrontEnd,
     portid: u32,
     process: Process,
+    /// The process that it acts for, where that is another.
+    on_behalf_of: Option<Process>,
+    /// The address of the process's memory at the beginning, to compare: `Inner::mm` keeps it.
+    program: usize,
     comm: [u8; 16],
     payer: Payer,
     /// Workers that sleep inside a call; counted by their preempt notifiers.
@@ -210,6 +240,8 @@ pub struct Session {
     later_work: DelayedWork<Session, LATER>,
     #[pin]
     excuse_work: DelayedWork<Session, EXCUSE>,
+    #[pin]
+    tidy_work: Work<Session, TIDY>,
     // Last, so that the module goes after everything else.
     _module: ModuleRef,
 }
@@ -232,10 +264,13 @@ pub(crate) const RETRY: u64 = 2;
 pub(crate) const LATER: u64 = 3;
 /// Lets workers leave that have rested for long.
 pub(crate) const EXCUSE: u64 = 4;
+/// Gives back what messages needed of memory.
+pub(crate) const TIDY: u64 = 5;
 
 impl_has_work! {
     impl HasWork<Self, 0> for Session { self.flush_work }
     impl HasWork<Self, 1> for Session { self.reap_work }
+    impl HasWork<Self, 5> for Session { self.tidy_work }
 }
 
 impl_has_delayed_work! {
@@ -292,7 +327,8 @@ impl Session {
         // SAFETY: By the caller's promise.
         unsafe { sender::may_begin(skb, &sender::credentials()) }?;
         // SAFETY: By the caller's promise.
-        let session = unsafe { Self::new(skb, front_end) }
+        let session = unsafe { Origin::of_sender(skb, front_end) }
+            .and_then(Self::new)
             .map_err(|_| reject!(ENOMEM, "no memory for a session"))?;
         // SAFETY: By the caller's promise.
         match unsafe { bindings_of(front_end).bind(skb, session.clone()) } {
@@ -311,31 +347,20 @@ impl Session {
         }
     }
 
-    /// # Safety
-    ///
-    /// `skb` is the message that a netlink handler is handling.
-    unsafe fn new(skb: *mut bindings::sk_buff, front_end: FrontEnd) -> Result<Arc<Session>> {
+    /// A new session, open and registered. By the thread whose user pays for it.
+    pub(crate) fn new(origin: Origin) -> Result<Arc<Session>> {
         let module = ModuleRef::new()?;
         let place = registry::reserve()?;
-        let current = current!();
-        let mm: &Mm = current.mm().ok_or(EINVAL)?;
-        let mut comm = [0; 16];
-        // SAFETY: The leader's name is read without its lock: a change may show half of both.
-        let name = unsafe { (*current.group_leader().as_ptr()).comm };
-        for (to, from) in comm[..15].iter_mut().zip(name) {
-            *to = from as u8;
-        }
-        // SAFETY: By the caller's promise.
-        let (sock, portid) = unsafe { (Sock::of_sender(skb), socket::portid(skb)) };
+        let program = &raw const *origin.mm as usize;
         let inner = Inner {
             state: SessionState::Open,
-            calls: Calls::new(Chunks::new()),
+            calls: Calls::new(Slots::new()),
             charged: 0,
             crew: Crew::new(chunks::Chunks::new()),
             excuses: false,
-            mm: Some(ARef::from(mm)),
-            surroundings: Surroundings::current(),
-            sock,
+            mm: Some(origin.mm),
+            surroundings: origin.surroundings,
+            sock: origin.sock,
             gate: Gate::default(),
             latencies: None,
             outstanding: 0,
@@ -348,14 +373,18 @@ impl Session {
             finished: Queue::new(),
             spare: None,
             retry: None,
+            asked: false,
+            abroad: None,
         };
         let session = Arc::pin_init(
             try_pin_init!(Session {
                 id: place.id,
-                front_end,
-                portid,
-                process: Process::current().ok_or(ESRCH)?,
-                comm,
+                front_end: origin.front_end,
+                portid: origin.portid,
+                process: origin.process,
+                on_behalf_of: origin.on_behalf_of,
+                program,
+                comm: origin.comm,
                 payer: Payer::current()?,
                 blocked: Atomic::new(0),
                 open: Atomic::new(1),
@@ -365,6 +394,7 @@ impl Session {
                 retry_work <- new_delayed_work!("nlcall::retry"),
                 later_work <- new_delayed_work!("nlcall::later"),
                 excuse_work <- new_delayed_work!("nlcall::excuse"),
+                tidy_work <- new_work!("nlcall::tidy"),
                 _module: module,
             }),
             GFP_KERNEL_ACCOUNT,
@@ -405,14 +435,31 @@ impl Session {
         self.portid
     }
 
-    /// The process that owns it.
+    /// The process that owns it, and executes its calls.
     pub fn owner(&self) -> &Process {
         &self.process
     }
 
+    /// The process that it acts for, where that is another.
+    pub fn on_behalf_of(&self) -> Option<&Process> {
+        self.on_behalf_of.as_ref()
+    }
+
+    /// Whether it is a process's own, or acts for it.
+    pub fn concerns(&self, process: *const bindings::pid) -> bool {
+        let other = self.on_behalf_of.as_ref();
+        self.process.is(process) || other.is_some_and(|other| other.is(process))
+    }
+
+    /// Whether its process is that one, and executes the same program as at the beginning. Only
+    /// while it is open.
+    pub(crate) fn is_in(&self, target: &Target) -> bool {
+        self.process.is(target.process.as_ptr()) && self.program == &raw const *target.mm as usize
+    }
+
     /// The name of the process when it began.
     pub fn comm(&self) -> &str {
-        let end = self.comm.iter().position(|byte| *byte == 0).unwrap_or(0);
+        let end = self.comm.iter().position(|byte| *byte == 0).unwrap_or(15);
         core::str::from_utf8(&self.comm[..end]).unwrap_or("?")
     }
 
@@ -558,8 +605,34 @@ impl Session {
         }
     }
 
+    /// Gives back what calls that are over needed.
+    pub(crate) fn settle(self: &Arc<Self>, inner: &mut Inner) {
+        self.uncharge(inner);
+        self.tidy_soon(inner);
+    }
+
+    /// Lets the work queue give back what messages needed of memory, where there is such.
+    pub(crate) fn tidy_soon(self: &Arc<Self>, inner: &Inner) {
+        if inner.calls.store().areas.has_over() {
+            let _ = shim::queue().enqueue::<_, TIDY>(self.clone());
+        }
+    }
+
+    /// Gives back what messages needed of memory. May sleep.
+    pub(crate) fn tidy(&self) {
+        loop {
+            let over = self.inner.lock().calls.store_mut().areas.take();
+            match over {
+                Some(Out::Ended(area)) => area.remove(),
+                // Freed here, outside of the lock.
+                Some(Out::Gone(_)) => {}
+                None => return,
+            }
+        }
+    }
+
     /// Gives back to the user what is charged for calls that are over.
-    pub(crate) fn settle(&self, inner: &mut Inner) {
+    pub(crate) fn uncharge(&self, inner: &mut Inner) {
         let over = inner.charged - inner.occupied();
         if over > 0 {
             inner.charged -= over;
@@ -568,7 +641,7 @@ impl Session {
     }
 
     /// Drops the completions of a session whose socket is closed.
-    pub(crate) fn discard(&self) {
+    pub(crate) fn discard(self: &Arc<Self>) {
         let finished = {
             let mut inner = self.inner.lock();
             if inner.state != SessionState::Closed {
@@ -643,6 +716,41 @@ impl Session {
         self.flush_soon();
         // What waits for its time holds the session.
         shim::hurry::<EXCUSE>(self.clone());
+        self.end_abroad(end);
+    }
+}
+
+impl Origin {
+    /// The current process, by the socket that sent `skb`.
+    ///
+    /// # Safety
+    ///
+    /// `skb` is the message that a netlink handler is handling.
+    unsafe fn of_sender(skb: *mut bindings::sk_buff, front_end: FrontEnd) -> Result<Self> {
+        let current = current!();
+        let mm: &Mm = current.mm().ok_or(EINVAL)?;
+        // SAFETY: The leader's name is read without its lock: a change may show half of both.
+        let name = unsafe { (*current.group_leader().as_ptr()).comm };
+        Ok(Self {
+            process: Process::current().ok_or(ESRCH)?,
+            mm: ARef::from(mm),
+            surroundings: Surroundings::current(),
+            comm: name.map(|byte| byte as u8),
+            // SAFETY: By the caller's promise.
+            sock: unsafe { Sock::of_sender(skb) },
+            on_behalf_of: None,
+            front_end,
+            // SAFETY: By the caller's promise.
+            portid: unsafe { socket::portid(skb) },
+        })
+    }
+}
+
+impl WorkItem<TIDY> for Session {
+    type Pointer = Arc<Session>;
+
+    fn run(this: Arc<Session>) {
+        this.tidy();
     }
 }
 

@@ -27,6 +27,7 @@
 #include <net/sock.h>
 
 #include "shim.h"
+#include "target.h"
 
 char nlcall_access[32] = "root";
 module_param_string(access, nlcall_access, sizeof(nlcall_access), 0444);
@@ -85,7 +86,7 @@ DEFINE_STATIC_CALL_RET0(nlcall_zap, zap_other_threads);
  * A disabled kprobe resolves a symbol and patches nothing. Its address lies
  * behind a sealed ENDBR where the function has one: take that offset back.
  */
-static void *nlcall_find(const char *name)
+void *nlcall_find(const char *name)
 {
 	struct kprobe kp = { .symbol_name = name, .flags = KPROBE_FLAG_DISABLED };
 	char symbol[KSYM_SYMBOL_LEN];
@@ -108,13 +109,6 @@ static void *nlcall_find(const char *name)
 	return (void *)addr;
 }
 
-#define nlcall_resolve(call, name) ({			\
-	void *__addr = nlcall_find(name);		\
-	if (__addr)					\
-		static_call_update(call, __addr);	\
-	__addr ? 0 : -ENOENT;				\
-})
-
 static int nlcall_resolve_all(void)
 {
 	return nlcall_resolve(nlcall_switch, "x64_sys_call") ?:
@@ -123,7 +117,8 @@ static int nlcall_resolve_all(void)
 	       nlcall_resolve(nlcall_work, "task_work_run") ?:
 	       nlcall_resolve(nlcall_put, "put_files_struct") ?:
 	       nlcall_resolve(nlcall_wake, "wake_up_state") ?:
-	       nlcall_resolve(nlcall_zap, "zap_other_threads");
+	       nlcall_resolve(nlcall_zap, "zap_other_threads") ?:
+	       nlcall_target_init();
 }
 
 /* Workers. */

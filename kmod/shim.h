@@ -41,6 +41,16 @@ extern unsigned int nlcall_settings[NLCALL_SETTINGS];
 extern char nlcall_access[32];
 extern bool nlcall_classic;
 
+/* The address of a symbol that is not exported; NULL, having said so. */
+void *nlcall_find(const char *name);
+/* Binds a static call to it. */
+#define nlcall_resolve(call, name) ({			\
+	void *__addr = nlcall_find(name);		\
+	if (__addr)					\
+		static_call_update(call, __addr);	\
+	__addr ? 0 : -ENOENT;				\
+})
+
 int nlcall_init(void);
 void nlcall_exit(void);
 /* Release of the running kernel. */

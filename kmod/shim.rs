@@ -387,6 +387,21 @@ impl Process {
         Some(Self(pid))
     }
 
+    /// The process with this `struct pid`.
+    ///
+    /// # Safety
+    ///
+    /// The caller gives a reference of it away.
+    pub unsafe fn from_raw(pid: NonNull<bindings::pid>) -> Self {
+        // INVARIANT: By the caller's promise.
+        Self(pid)
+    }
+
+    /// Its `struct pid`.
+    pub fn as_ptr(&self) -> *mut bindings::pid {
+        self.0.as_ptr()
+    }
+
     /// Whether this is the process of the current thread.
     pub fn is_current(&self) -> bool {
         self.is(current_tgid())
@@ -418,6 +433,14 @@ impl Process {
                 bindings::pid_vnr(self.0.as_ptr()) as u32
             }
         }
+    }
+}
+
+impl Clone for Process {
+    fn clone(&self) -> Self {
+        // SAFETY: By the type invariant; the reference is the new value's.
+        unsafe { bindings::refcount_inc(&raw mut (*self.0.as_ptr()).count) };
+        Self(self.0)
     }
 }
 
@@ -688,6 +711,41 @@ pub fn may_be_in_get_signal() -> bool {
 pub fn put_result(head: u64, index: u32, user_data: u64, ret: i64, how: u32) -> bool {
     // SAFETY: Checks the address and survives a fault.
     unsafe { ffi::nlcall_put_result(head as *mut _, index, user_data, ret, how) }
+}
+
+/// Maps `len` bytes of zeroes into the memory of the current process, for nobody that it forks.
+/// Says where; the error is a positive errno. By a worker.
+pub fn map_memory(len: usize) -> core::result::Result<u64, i32> {
+    // Of `include/uapi/asm-generic/mman*.h`, and of the table of system calls.
+    const PROT_READ_WRITE: u64 = 1 | 2;
+    const MAP_PRIVATE_ANONYMOUS: u64 = 2 | 0x20;
+    const MADV_DONTFORK: u64 = 10;
+    const MMAP: u32 = policy::nr("mmap");
+    const MADVISE: u32 = policy::nr("madvise");
+    let args = [
+        0,
+        len as u64,
+        PROT_READ_WRITE,
+        MAP_PRIVATE_ANONYMOUS,
+        u64::MAX,
+        0,
+    ];
+    // SAFETY: Six values each. Both calls act on the memory of the process alone.
+    unsafe {
+        let at = ffi::nlcall_burst_call(MMAP, args.as_ptr()).ret;
+        if (-4095..0).contains(&at) {
+            return Err(-at as i32);
+        }
+        let args = [at as u64, len as u64, MADV_DONTFORK, 0, 0, 0];
+        ffi::nlcall_burst_call(MADVISE, args.as_ptr());
+        Ok(at as u64)
+    }
+}
+
+/// Writes memory of the current process. `false`: it cannot be written.
+pub fn write_user(at: u64, from: &[u8]) -> bool {
+    // SAFETY: Checks the address, reads `from` only, and survives a fault.
+    unsafe { bindings::_copy_to_user(at as *mut _, from.as_ptr().cast(), from.len() as _) == 0 }
 }
 
 /// Reads memory of the current process. `false`: it cannot be read.

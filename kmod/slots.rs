@@ -1,22 +1,31 @@
 // SPDX-License-Identifier: GPL-2.0-only
 
-//! Memory for the calls of a session.
+//! Memory for the calls of a session, and for what those of a message have in common.
 
 use core::ops::Deref;
 
 use kernel::{
     cred::Credential,
-    sync::aref::ARef, //
+    sync::{
+        aref::ARef,
+        Arc, //
+    }, //
 };
 
 use crate::{
+    area::Area,
     calls::{
         Calls,
         Index,
         Slot,
         Store, //
     },
-    chunks, //
+    chunks,
+    parcels::{
+        self,
+        Number,
+        Parcels, //
+    }, //
 };
 
 /// The credentials that a call executes with. Two are the same when they are one object.
@@ -48,8 +57,11 @@ pub const CHUNK: usize = 32;
 
 const _: () = assert!(size_of::<Slot<Credentials>>() == 128);
 
+/// Places for areas of one allocation.
+pub const AREAS: usize = 32;
+
 /// The calls of a session.
-pub type Table = Calls<Credentials, Chunks>;
+pub type Table = Calls<Credentials, Slots>;
 /// Memory for the slots of a session.
 pub type Chunks = chunks::Chunks<Slot<Credentials>, CHUNK>;
 /// [`CHUNK`] unused slots.
@@ -57,16 +69,69 @@ pub type Chunk = chunks::Chunk<Slot<Credentials>, CHUNK>;
 /// Room for chunks of slots.
 pub type Room = chunks::Room<Slot<Credentials>, CHUNK>;
 
-impl Store<Credentials> for Chunks {
+/// Where the areas of the messages of a session are.
+pub type Areas = Parcels<Arc<Area>, AreaChunks>;
+/// Memory for that.
+pub type AreaChunks = chunks::Chunks<parcels::Place<Arc<Area>>, AREAS>;
+/// Unused places for areas.
+pub type AreaChunk = chunks::Chunk<parcels::Place<Arc<Area>>, AREAS>;
+/// Room for chunks of them.
+pub type AreaRoom = chunks::Room<parcels::Place<Arc<Area>>, AREAS>;
+
+impl parcels::Places<Arc<Area>> for AreaChunks {
+    fn count(&self) -> usize {
+        self.len()
+    }
+
+    fn place(&self, at: usize) -> Option<&parcels::Place<Arc<Area>>> {
+        self.get(at)
+    }
+
+    fn place_mut(&mut self, at: usize) -> Option<&mut parcels::Place<Arc<Area>>> {
+        self.get_mut(at)
+    }
+}
+
+/// The memory of a session's table.
+pub struct Slots {
+    /// That of its calls.
+    pub chunks: Chunks,
+    /// The areas of its messages.
+    pub areas: Areas,
+}
+
+impl Slots {
+    /// None.
+    pub fn new() -> Self {
+        Self {
+            chunks: Chunks::new(),
+            areas: Areas::new(AreaChunks::new()),
+        }
+    }
+}
+
+impl Store<Credentials> for Slots {
     fn count(&self) -> u32 {
-        self.len() as u32
+        self.chunks.len() as u32
     }
 
     fn slot(&self, index: Index) -> &Slot<Credentials> {
-        &self[index as usize]
+        &self.chunks[index as usize]
     }
 
     fn slot_mut(&mut self, index: Index) -> &mut Slot<Credentials> {
-        &mut self[index as usize]
+        &mut self.chunks[index as usize]
+    }
+
+    fn hold(&mut self, parcel: Number) {
+        self.areas.hold(parcel);
+    }
+
+    fn ended(&mut self, parcel: Number) {
+        self.areas.ended(parcel);
+    }
+
+    fn gone(&mut self, parcel: Number) {
+        self.areas.gone(parcel);
     }
 }

@@ -14,6 +14,7 @@ use kernel::{
 };
 
 use crate::{
+    area,
     calls::{
         Incoming,
         Index,
@@ -33,7 +34,12 @@ use crate::{
         Tally, //
     },
     latency::Latencies,
+    parcels::{
+        self,
+        Number, //
+    },
     parse::{
+        Area,
         Submit,
         REACH, //
     },
@@ -48,10 +54,14 @@ use crate::{
         Session, //
     },
     slots::{
+        AreaChunk,
+        AreaChunks,
+        AreaRoom,
         Chunk,
         Credentials,
         Room,
         Table,
+        AREAS,
         CHUNK, //
     },
     wire::{
@@ -104,14 +114,7 @@ impl Session {
         let mut calls = List::new();
         if submit.workers() > 0 {
             self.may_submit()?;
-            calls = if submit.is_plain_work() {
-                self.accept_plain(submit)?
-            } else {
-                let all = (0..).zip(submit.calls());
-                let by_workers = all.filter(|(_, call)| call.flags & flag::INLINE == 0);
-                let mut places = Places::new(submit)?;
-                self.accept(submit.workers(), by_workers, &mut places.0)?
-            };
+            calls = self.accept_for_workers(submit, &sender::credentials())?;
         }
         // The session keeps one; where it is away, another is made outside of the lock.
         let mut made = None;
@@ -155,9 +158,92 @@ impl Session {
     ) -> Result<(), Rejection> {
         let mut errand = Errand::new()
             .map_err(|_| reject!(ENOMEM, "no memory for {count} calls"))?;
-        errand.calls = self.accept(count, (0..).zip(calls), &mut [])?;
+        errand.calls = self.accept_some(count, calls, &sender::credentials())?;
         self.depart(self.inner().lock(), errand, seq);
         Ok(())
+    }
+
+    /// Accepts the calls of a message that are for workers, with these credentials.
+    pub(crate) fn accept_for_workers(
+        self: &Arc<Self>,
+        submit: &Submit<'_>,
+        credentials: &Credentials,
+    ) -> Result<List, Rejection> {
+        if submit.is_plain_work() {
+            return self.accept_plain(submit, credentials);
+        }
+        let all = (0..).zip(submit.calls());
+        let by_workers = all.filter(|(_, call)| call.flags & flag::INLINE == 0);
+        let mut places = Places::new(submit)?;
+        let area = self.enter_area(submit)?;
+        let incoming = Incoming::new(&mut places.0, area);
+        let accepted = self.accept(submit.workers(), by_workers, incoming, credentials);
+        if area != parcels::NONE {
+            let mut inner = self.inner().lock();
+            let areas = &mut inner.calls.store_mut().areas;
+            // The calls have it now, if there are such.
+            areas.ended(area);
+            areas.gone(area);
+            self.tidy_soon(&inner);
+        }
+        accepted
+    }
+
+    /// Accepts calls for workers, none of which refers to another, with these credentials.
+    pub(crate) fn accept_some(
+        self: &Arc<Self>,
+        count: usize,
+        calls: impl Iterator<Item = Call>,
+        credentials: &Credentials,
+    ) -> Result<List, Rejection> {
+        let incoming = Incoming::new(&mut [], parcels::NONE);
+        self.accept(count, (0..).zip(calls), incoming, credentials)
+    }
+
+    /// Makes the area of a message and enters it, where its arguments need one.
+    fn enter_area(&self, submit: &Submit<'_>) -> Result<Number, Rejection> {
+        let Some(Area { len, .. }) = submit.area() else {
+            return Ok(parcels::NONE);
+        };
+        let no_memory = || reject!(ENOMEM, "DATA: no memory for {len} bytes");
+        let mm = self.inner().lock().mm.clone();
+        let charge = self.payer().charge_inline(len as u32)?;
+        let made = mm.map_or(Ok(None), |mm| area::Area::of(submit, &mm, charge));
+        let Some(made) = made.map_err(|_| no_memory())? else {
+            return Err(reject!(EPERM, "the session has ended: open a new one"));
+        };
+        loop {
+            let room = {
+                let mut inner = self.inner().lock();
+                let areas = &mut inner.calls.store_mut().areas;
+                if let Some(number) = areas.enter(made.clone()) {
+                    return Ok(number);
+                }
+                let places = areas.places();
+                let needed = places.len() + AREAS;
+                if needed > usize::from(Number::MAX) + 1 {
+                    return Err(reject!(
+                        EAGAIN,
+                        "DATA: {} messages with such are in flight",
+                        Number::MAX
+                    ));
+                }
+                (needed > places.capacity()).then(|| needed.next_power_of_two())
+            };
+            if let Some(places) = room {
+                let room = AreaRoom::new(places).map_err(|_| no_memory())?;
+                let left = self.grow_areas(|chunks| chunks.move_into(room));
+                drop(left);
+            }
+            let chunk = AreaChunk::new().map_err(|_| no_memory())?;
+            // One is left over where another thread used up the room: look again.
+            let left = self.grow_areas(|chunks| chunks.add(chunk));
+            drop(left);
+        }
+    }
+
+    fn grow_areas<R>(&self, add: impl FnOnce(&mut AreaChunks) -> R) -> R {
+        self.inner().lock().calls.store_mut().areas.grow(add)
     }
 
     /// Accepts the INLINE calls of a message.
@@ -196,16 +282,16 @@ impl Session {
         ))
     }
 
-    /// Accepts `count` calls for workers, given with their places in the message. `places` is room
-    /// for what their arguments refer to.
+    /// Accepts `count` calls for workers, given with their places in the message.
     fn accept(
-        &self,
+        self: &Arc<Self>,
         count: usize,
         mut calls: impl Iterator<Item = (usize, Call)>,
-        places: &mut [Index],
+        incoming: Incoming<'_>,
+        credentials: &Credentials,
     ) -> Result<List, Rejection> {
         let now = sender::now_ns();
-        self.accept_with(count, places, |table, incoming, most, credentials| {
+        self.accept_with(count, incoming, |table, incoming, most| {
             let mut accepted = 0;
             for (place, call) in calls.by_ref().take(most as usize) {
                 if !table.accept(incoming, place, &call, credentials, now) {
@@ -218,12 +304,17 @@ impl Session {
     }
 
     /// The same for a message in which nothing but number and arguments counts.
-    fn accept_plain(&self, submit: &Submit<'_>) -> Result<List, Rejection> {
+    fn accept_plain(
+        self: &Arc<Self>,
+        submit: &Submit<'_>,
+        credentials: &Credentials,
+    ) -> Result<List, Rejection> {
         let now = sender::now_ns();
         let size = submit.call_size();
         let mut payloads = submit.payloads();
         let mut rest: &[u8] = &[];
-        self.accept_with(submit.count(), &mut [], |table, incoming, most, credentials| {
+        let incoming = Incoming::new(&mut [], parcels::NONE);
+        self.accept_with(submit.count(), incoming, |table, incoming, most| {
             let mut left = most;
             while left > 0 {
                 if rest.is_empty() {
@@ -244,22 +335,20 @@ impl Session {
 
     /// Accepts `count` calls for workers: `accept` enters at most so many of them into the table,
     /// under the lock, and says how many there was room for.
-    fn accept_with(
-        &self,
+    fn accept_with<'a>(
+        self: &Arc<Self>,
         count: usize,
-        places: &mut [Index],
-        mut accept: impl FnMut(&mut Table, &mut Incoming<'_>, u32, &Credentials) -> u32,
+        mut incoming: Incoming<'a>,
+        mut accept: impl FnMut(&mut Table, &mut Incoming<'a>, u32) -> u32,
     ) -> Result<List, Rejection> {
-        let credentials = sender::credentials();
         self.make_room(count)?;
         self.payer().charge_calls(count as u32)?;
-        let mut incoming = Incoming::new(places);
         let mut left = count as u32;
         while left > 0 {
             let mut inner = self.inner().lock();
             let before = left;
             let most = left.min(STRIDE);
-            left -= accept(&mut inner.calls, &mut incoming, most, &credentials);
+            left -= accept(&mut inner.calls, &mut incoming, most);
             inner.charged += before - left;
             drop(inner);
             if before - left < before.min(STRIDE) {
@@ -287,7 +376,7 @@ impl Session {
                     .inner()
                     .lock()
                     .calls
-                    .grow(|chunks| chunks.move_into(room));
+                    .grow(|slots| slots.chunks.move_into(room));
                 drop(left);
             }
             if missing == 0 {
@@ -297,7 +386,7 @@ impl Session {
             for _ in 0..missing.div_ceil(CHUNK) {
                 let chunk = Chunk::new().map_err(|_| no_memory())?;
                 // One is left over where another thread used up the room: look again.
-                let left = self.inner().lock().calls.grow(|chunks| chunks.add(chunk));
+                let left = self.inner().lock().calls.grow(|slots| slots.chunks.add(chunk));
                 drop(left);
             }
         }
@@ -329,7 +418,7 @@ impl Session {
         self.has_workers(&inner)?;
         let missing = count.saturating_sub(inner.calls.unused() as usize);
         let needed = (inner.calls.slots() as usize + missing).next_multiple_of(CHUNK);
-        let room = (needed > inner.calls.store().capacity()).then(|| needed.next_power_of_two());
+        let room = (needed > inner.calls.store().chunks.capacity()).then(|| needed.next_power_of_two());
         Ok((missing, room))
     }
 
@@ -343,7 +432,7 @@ impl Session {
             .map_or(Ok(()), |full| Err(full.rejection()))
     }
 
-    fn retract(&self, calls: &mut List) {
+    fn retract(self: &Arc<Self>, calls: &mut List) {
         while !calls.is_empty() {
             let mut inner = self.inner().lock();
             inner.calls.retract(calls, STRIDE);
@@ -409,13 +498,11 @@ impl Session {
 
     /// The thread was asked to make a worker.
     fn arrive_for_worker(self: &Arc<Self>) {
-        if !sender::is_exiting() {
-            self.provide();
-        } else if current!().group_leader() != &**current!() {
-            // Ask the main thread instead.
-            self.retry_in(1, current!().group_leader());
+        self.inner().lock().asked = false;
+        if sender::is_exiting() {
+            self.ask_another();
         } else {
-            self.fail_without_workers(ESRCH);
+            self.provide();
         }
     }
 
@@ -433,7 +520,7 @@ impl Session {
     /// An errand is over: counts what became of its INLINE calls, and keeps it for the next
     /// message, or for the flusher. The first time it takes what the current thread submitted
     /// since into `later`.
-    fn account(&self, mut errand: KBox<Errand>, tally: Option<Tally>, later: &mut Option<Queue>) {
+    fn account(self: &Arc<Self>, mut errand: KBox<Errand>, tally: Option<Tally>, later: &mut Option<Queue>) {
         let tally = tally.unwrap_or_default();
         if tally.due == 0 {
             // Nothing of the message is needed any more.
@@ -474,7 +561,7 @@ impl Session {
     }
 
     /// Queues calls, or ends them where nobody will execute them any more.
-    fn take_over(&self, calls: &mut List, exiting: bool) {
+    pub(crate) fn take_over(self: &Arc<Self>, calls: &mut List, exiting: bool) {
         let mut more = true;
         while more {
             let mut inner = self.inner().lock();

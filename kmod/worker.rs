@@ -21,6 +21,7 @@ use kernel::{
 };
 
 use crate::{
+    area::Area,
     burst::{
         Burst,
         Word, //
@@ -39,6 +40,7 @@ use crate::{
         Next,
         Stop, //
     },
+    parse::Output,
     policy,
     reject::errno,
     sender,
@@ -57,6 +59,7 @@ use crate::{
         Shown,
         Watch, //
     },
+    wire::Outcome, //
 };
 
 /// `__NR_restart_syscall`: carries on from the thread's restart block.
@@ -93,6 +96,11 @@ impl Word for Atomic<u64> {
 /// What a worker is to execute.
 pub struct Assignment {
     call: Started<Credentials>,
+    /// The area of its message, where it has one.
+    area: Option<Arc<Area>>,
+    /// Where that is in the memory of the process, and for each argument the bytes of the output
+    /// that it is the address of.
+    outputs: (u64, [u32; 6]),
     /// When its time is up, in nanoseconds of the monotonic clock; 0: never, or it has not begun.
     deadline: i64,
     /// Carry on through the restart block, with what remains of the time limit.
@@ -113,9 +121,11 @@ impl Assignment {
     }
 
     /// A call that has not begun.
-    pub(crate) fn new(call: Started<Credentials>, spare: bool) -> Self {
+    pub(crate) fn new(call: Started<Credentials>, area: Option<Arc<Area>>, spare: bool) -> Self {
         Self {
             call,
+            area,
+            outputs: (0, [0; 6]),
             deadline: 0,
             by_restart_block: false,
             spare,
@@ -128,15 +138,26 @@ impl Assignment {
     fn prepare(&mut self) -> core::result::Result<(), Ending> {
         let call = &mut self.call;
         for (arg, source) in call.loads.iter() {
-            let Source::Load(width) = source else {
-                continue;
-            };
-            // The rest stays zero: on x86-64 what comes first is the lower half.
-            let mut field = [0; 8];
-            if !shim::read_user(call.args[arg], &mut field[..width as usize]) {
-                return Err(Ending::not_started(errno::EFAULT));
+            let value = &mut call.args[arg];
+            if let Source::LoadArea(_) | Source::Data | Source::Out = source {
+                let at = self.area.as_ref().map_or(Err(errno::EFAULT), |area| area.place());
+                let at = at.map_err(Ending::not_started)?;
+                if source == Source::Out {
+                    let output = Output::of(*value);
+                    self.outputs.0 = at;
+                    self.outputs.1[arg] = output.len;
+                    *value = output.offset.into();
+                }
+                *value = value.wrapping_add(at);
             }
-            call.args[arg] = u64::from_ne_bytes(field);
+            if let Source::Load(width) | Source::LoadArea(width) = source {
+                // The rest stays zero: on x86-64 what comes first is the lower half.
+                let mut field = [0; 8];
+                if !shim::read_user(*value, &mut field[..width as usize]) {
+                    return Err(Ending::not_started(errno::EFAULT));
+                }
+                *value = u64::from_ne_bytes(field);
+            }
         }
         call.loads = Sources::default();
         if call.refers && !policy::suits_worker(call.nr, &call.args) {
@@ -147,6 +168,18 @@ impl Assignment {
             self.deadline = i64::try_from(deadline).unwrap_or(i64::MAX);
         }
         Ok(())
+    }
+
+    /// Fetches what the call left in its outputs.
+    fn fetch(&self) {
+        let (at, lens) = self.outputs;
+        let Some(area) = &self.area else { return };
+        for (arg, len) in self.call.args.iter().zip(lens) {
+            if len > 0 {
+                let offset = arg.wrapping_sub(at) as u32;
+                area.fetch(at, Output { offset, len });
+            }
+        }
     }
 }
 
@@ -329,7 +362,7 @@ impl Worker {
                 self.session.advance_burst(self.id, go_on)
             }
             Some(ret) => match self.session.single_out(self.id) {
-                Some(call) => self.conclude(Assignment::new(call, false), ret),
+                Some(call) => self.conclude(Assignment::new(call, None, false), ret),
                 None => Turn::Again,
             },
         }
@@ -370,6 +403,9 @@ impl Worker {
             let call = &assignment.call;
             let shown = self.session.shown(call.index, &call.args);
             Ended::new(shown, ending, Some(watch.end(&call.args))).show(&self.session);
+        }
+        if ending.outcome == Outcome::Ran {
+            assignment.fetch();
         }
         let done = Done {
             index: assignment.call.index,

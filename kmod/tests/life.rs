@@ -18,6 +18,7 @@ use nlcall_kmod::{
     burst::{Burst, Hand, Word},
     calls::{Calls, Incoming, Index, List, Started, State, Which},
     ended::{self, Ending, Next, Stop},
+    parcels,
     reject::errno,
     wire::{flag, ArgKind, Call, Outcome, ARG_KIND_BITS},
 };
@@ -399,7 +400,7 @@ impl World {
             return None;
         }
         let mut places = vec![Index::MAX; calls.len()];
-        let mut incoming = Incoming::new(&mut places);
+        let mut incoming = Incoming::new(&mut places, parcels::NONE);
         for (place, call) in calls.iter().enumerate() {
             let context = &self.context;
             assert!(self.table.accept(&mut incoming, place, call, context, 0));
@@ -736,7 +737,7 @@ impl World {
             Step::Send(most) => {
                 if self.sending.is_empty() {
                     let sending = &mut self.sending;
-                    self.table.send(most, |slot| {
+                    self.table.send(most, |slot, _| {
                         let result = slot.result();
                         let outcome = Outcome::from_wire(result.outcome).unwrap();
                         sending.push((result.user_data as usize, outcome, result.ret));

@@ -18,6 +18,7 @@ use nlcall_kmod::{
     burst::{Burst, Hand, Word},
     calls::{Calls, Incoming, Which},
     ended::{self, Ending, Next, Stop},
+    parcels,
     reject::errno,
     wire::{flag, Call, Outcome},
 };
@@ -68,7 +69,7 @@ impl Session {
 
     fn with_calls(flags: &[u32], timeout_ns: u64) -> Self {
         let mut calls = Calls::new(Memory::new(flags.len()));
-        let mut incoming = Incoming::new(&mut []);
+        let mut incoming = Incoming::new(&mut [], parcels::NONE);
         for (place, flags) in flags.iter().enumerate() {
             let call = Call {
                 user_data: place as u64,
@@ -230,7 +231,9 @@ impl Session {
     fn outcomes(&self) -> Vec<(Outcome, i64)> {
         self.with(|inner| {
             let mut all = Vec::new();
-            inner.calls.send(u32::MAX, |slot| all.push(slot.result()));
+            inner
+                .calls
+                .send(u32::MAX, |slot, _| all.push(slot.result()));
             inner.calls.sent(|_| {});
             assert_eq!(inner.calls.used(), 0, "every call is over");
             all.sort_unstable_by_key(|result| result.user_data);

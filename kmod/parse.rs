@@ -1506,7 +1506,8 @@ mod tests {
             ..getpid(0)
         };
         let inline = with_arg(1, ArgKind::Data, 0, flag::INLINE);
-        let cases: [(usize, &[Reloc], &[Call], i32, &str); 12] = [
+        type Case<'a> = (usize, &'a [Reloc], &'a [Call], i32, &'a str);
+        let cases: [Case<'_>; 12] = [
             (
                 10,
                 &[],

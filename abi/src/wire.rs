@@ -286,8 +286,9 @@ pub mod config {
     pub const MAX_RUNNING: u16 = 7;
     /// `u32`: milliseconds that a worker without a call stays.
     pub const IDLE_MS: u16 = 8;
-    /// `u32`: most bytes of messages with INLINE calls that wait for their senders to return, of
-    /// all sessions of a user.
+    /// `u32`: most bytes of messages with INLINE calls that wait for their senders to return, and
+    /// of areas of messages ([`submit::DATA`](super::submit::DATA)) in flight, of all sessions of a
+    /// user.
     pub const MAX_INLINE_BYTES: u16 = 9;
     /// Highest attribute number.
     pub const MAX: u16 = MAX_INLINE_BYTES;

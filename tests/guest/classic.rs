@@ -25,7 +25,8 @@ pub const TESTS: &[Test] = tests![
     a_read_brings_the_right_bytes,
     an_error_comes_in_count,
     two_reads_are_in_flight_at_once,
-    another_process_is_not_served_yet,
+    a_read_happens_in_the_process_that_is_named,
+    a_copy_of_the_socket_serves_nobody_else,
     a_short_message_is_rejected,
     close_ends_a_read_in_flight,
     several_messages_of_one_datagram_are_served,
@@ -169,20 +170,38 @@ fn two_reads_are_in_flight_at_once() {
     assert_eq!(memories[0].get(), b"1111");
 }
 
-fn another_process_is_not_served_yet() {
+fn a_read_happens_in_the_process_that_is_named() {
     let classic = Classic::open();
-    let other = Child::fork(|channel| {
+    let (pipe, memory) = (Pipe::new(), Memory::zeroed(4));
+    // It has the pipe and the memory where this process has them.
+    let mut other = Child::fork(|channel| {
         channel.get();
+        assert_eq!(memory.get(), b"over", "its own memory");
     });
-    let mut readi = read(0, Memory::zeroed(4));
+    let mut readi = read(pipe.reader.as_raw_fd(), memory);
     readi.pid = other.pid().as_raw();
     classic.send(&readi);
-    let Echo::Rejected(errno) = classic.receive() else {
-        panic!("it is rejected")
-    };
-    assert_eq!(errno, libc::EOPNOTSUPP);
+    pipe.fill(b"over");
+    assert_read(classic.receive(), &readi, 4);
+    assert_eq!(memory.get(), [0; 4], "not this process's memory");
+    // Its descriptors count, not those of this process.
+    readi.fd = 999;
+    classic.send(&readi);
+    assert_read(classic.receive(), &readi, -libc::EBADF);
+    other.channel().put(0);
+    other.succeed();
+    for nobody in [readi.pid, 0, -1, 2] {
+        readi.pid = nobody;
+        classic.send(&readi);
+        let Echo::Rejected(errno) = classic.receive() else {
+            panic!("{nobody}: it is rejected")
+        };
+        assert_eq!(errno, libc::ESRCH, "{nobody}");
+    }
+}
 
-    // Nor does a copy of the socket serve another process.
+fn a_copy_of_the_socket_serves_nobody_else() {
+    let classic = Classic::open();
     let readi = read(-1, Memory::zeroed(4));
     classic.send(&readi);
     assert_read(classic.receive(), &readi, -libc::EBADF);

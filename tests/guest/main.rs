@@ -26,6 +26,7 @@ mod random_death;
 mod random_events;
 mod reloaded;
 mod scenes;
+mod targets;
 mod timeouts;
 
 use std::process::ExitCode;
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ("inline", inline::TESTS),
         ("limits", limits::TESTS),
         ("chains", chains::TESTS),
+        ("targets", targets::TESTS),
         ("timeouts", &[timeouts::TESTS]),
         ("monitor", monitor::TESTS),
         ("bad_input", bad_input::TESTS),

@@ -57,7 +57,10 @@ use crate::{
         REAP,
         RETRY, //
     },
-    shim,
+    shim::{
+        self,
+        Thread, //
+    },
     slots::{
         Credentials,
         Table, //
@@ -400,8 +403,8 @@ impl Session {
 
     /// A call that the worker `id` executed came to its end. Says what it does next; where it is
     /// not to `go_on`, it asks again later.
-    pub fn advance(self: &Arc<Self>, id: Id, done: &Done, go_on: bool) -> Turn {
-        self.advance_after(id, go_on, |inner| {
+    pub fn advance(self: &Arc<Self>, id: Id, done: &Done, go_on: bool, thread: &Thread) -> Turn {
+        self.advance_after(id, go_on, thread, |inner| {
             let calls = &mut inner.calls;
             calls.finish(done.index, done.ending, done.succeeded);
         })
@@ -409,8 +412,8 @@ impl Session {
 
     /// The worker `id` is through with its burst, as far as it goes. The rest as in
     /// [`advance`](Self::advance).
-    pub fn advance_burst(self: &Arc<Self>, id: Id, go_on: bool) -> Turn {
-        self.advance_after(id, go_on, |inner| {
+    pub fn advance_burst(self: &Arc<Self>, id: Id, go_on: bool, thread: &Thread) -> Turn {
+        self.advance_after(id, go_on, thread, |inner| {
             if let Some((_, member)) = inner.crew.get_mut(id) {
                 // SAFETY: The caller is the worker, and holds the lock.
                 unsafe { member.hand.close(&mut inner.calls, member.worker.burst()) };
@@ -433,6 +436,7 @@ impl Session {
         self: &Arc<Self>,
         id: Id,
         go_on: bool,
+        thread: &Thread,
         account: impl FnOnce(&mut Inner),
     ) -> Turn {
         let (turn, state, results, wake, waiting, tidy) = {
@@ -453,7 +457,7 @@ impl Session {
             (turn, inner.state, results, wake, waiting, tidy)
         };
         if tidy {
-            self.tidy();
+            thread.apart(|| self.tidy());
         }
         if let Some(sock) = waiting {
             sock.announce_room();

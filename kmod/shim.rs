@@ -482,6 +482,15 @@ impl Thread {
         to_result(unsafe { ffi::nlcall_thread_start(self.0.as_ptr()) })
     }
 
+    /// Between [`Thread::begin`] and [`Thread::end`], does something that is no call: the thread
+    /// does not count as blocked while it sleeps.
+    pub fn apart<R>(&self, what: impl FnOnce() -> R) -> R {
+        self.end();
+        let result = what();
+        self.begin();
+        result
+    }
+
     /// Ends the thread and waits until it is gone. Not by the thread itself, and once, after
     /// [`Thread::start`] succeeded.
     pub fn stop(&self) {

@@ -133,6 +133,12 @@ impl Assignment {
         }
     }
 
+    /// Whether arguments lie in the area of its message.
+    fn is_placed(&self) -> bool {
+        let mut sources = self.call.loads.iter();
+        sources.any(|(_, source)| !matches!(source, Source::Result | Source::Load(_)))
+    }
+
     /// Fills in what is known only now: arguments from the memory of the process, the end of the
     /// call's time. Says how the call ends where it cannot start.
     fn prepare(&mut self) -> core::result::Result<(), Ending> {
@@ -359,7 +365,7 @@ impl Worker {
         match interrupted {
             None => {
                 let go_on = !current!().signal_pending();
-                self.session.advance_burst(self.id, go_on)
+                self.session.advance_burst(self.id, go_on, &self.thread)
             }
             Some(ret) => match self.session.single_out(self.id) {
                 Some(call) => self.conclude(Assignment::new(call, None, false), ret),
@@ -370,6 +376,11 @@ impl Worker {
 
     /// Executes one call. Says what comes then.
     fn execute(&self, mut assignment: Assignment) -> Turn {
+        if let Some(area) = assignment.area.as_ref().filter(|_| assignment.is_placed()) {
+            // To wait for the lock of the process's memory is not to be blocked in a call: others
+            // would come and wait for it, too. What came of it is asked for again.
+            let _ = self.thread.apart(|| area.place());
+        }
         match assignment.prepare() {
             Err(ending) => self.finish(assignment, ending),
             Ok(()) => {
@@ -413,7 +424,7 @@ impl Worker {
             succeeded: assignment.call.succeeded(&ending),
         };
         let go_on = !current!().signal_pending();
-        self.session.advance(self.id, &done, go_on)
+        self.session.advance(self.id, &done, go_on, &self.thread)
     }
 
     /// Makes the system call.

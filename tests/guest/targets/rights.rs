@@ -61,8 +61,8 @@ fn another_users_process_is_refused() {
         batch.target(&target(pid));
         let error = session.submit(batch).expect_err("the process is root's");
         assert!(
-            error.to_string().contains("you may not ptrace it"),
-            "{error}"
+            error.error.to_string().contains("you may not ptrace it"),
+            "{error:?}"
         );
         // The socket is as good as before.
         assert_eq!(

@@ -41,7 +41,10 @@ use nlcall_bench::{
 };
 
 use crate::checkout;
-use crate::sandbox::Sandbox;
+use crate::sandbox::{
+    Extra,
+    Sandbox, //
+};
 use crate::say::say;
 use crate::test;
 use crate::vm::{
@@ -149,7 +152,7 @@ impl Arguments {
 
 /// Runs the benchmark.
 pub fn run(sandbox: &Sandbox, arguments: &Arguments) -> Result<u8> {
-    sandbox.add_bench_tools()?;
+    sandbox.add(Extra::Bench)?;
     // Now, not later: what is written changes the checkout.
     let commit = first_line(Command::new("git").current_dir(checkout::root()).args([
         "describe",

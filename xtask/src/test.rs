@@ -25,6 +25,7 @@ use crate::exit::Exit;
 use crate::licences;
 use crate::sandbox::{
     Choice,
+    Extra,
     Sandbox, //
 };
 use crate::say::say;
@@ -79,6 +80,7 @@ pub fn run(choice: Option<&Choice>, full: bool) -> Result<u8> {
         syscalls::check(&sandbox),
     );
     total += contract::run(&sandbox, full)?;
+    sandbox.add(Extra::Programs)?;
     let guest = guest_tests(&sandbox, full)?;
     total += guest.tally;
     if full {

@@ -61,6 +61,45 @@ const PACKAGES: &[&str] = &[
     "virtiofsd",
 ];
 
+/// Packages that are added to a ready sandbox for what needs them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Extra {
+    /// The benchmark's: mkfs.ext4.
+    Bench,
+    /// Programs that the tests run with their system calls redirected.
+    Programs,
+}
+
+impl Extra {
+    /// The stamp of its packages.
+    fn step(self) -> &'static str {
+        match self {
+            Extra::Bench => "bench-tools",
+            Extra::Programs => "test-programs",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Extra::Bench => "adding the benchmark's tools",
+            Extra::Programs => "adding the programs that the tests run",
+        }
+    }
+
+    fn packages(self) -> &'static [&'static str] {
+        match self {
+            Extra::Bench => &["e2fsprogs"],
+            Extra::Programs => &[
+                "git",
+                "libpython3.13-testsuite",
+                "python3",
+                "sqlite3",
+                "stress-ng",
+            ],
+        }
+    }
+}
+
 /// Compilers that a stock kernel was built with, for `make`.
 const MAKE_COMPILERS: &[&str] = &["CC=gcc-14", "HOSTCC=gcc-14"];
 
@@ -153,13 +192,13 @@ impl Sandbox {
         Ok(DebugKernel { place, release })
     }
 
-    /// Sees to it that the tree holds what only the benchmark needs: the tools of ext4.
-    pub fn add_bench_tools(&self) -> Result<()> {
-        if self.layout.is_done(steps::BENCH_TOOLS) {
+    /// Sees to it that the tree holds what not every command needs.
+    pub fn add(&self, extra: Extra) -> Result<()> {
+        if self.layout.is_done(extra.step()) {
             return Ok(());
         }
-        let _lock = Lock::take(&self.layout.lock(), "adding the benchmark's tools")?;
-        steps::add_bench_tools(&self.layout)
+        let _lock = Lock::take(&self.layout.lock(), extra.title())?;
+        steps::add(&self.layout, extra)
     }
 
     /// The tree.

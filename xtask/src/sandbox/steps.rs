@@ -27,6 +27,7 @@ use super::layout::{
 };
 use super::{
     debug,
+    Extra,
     MAKE_COMPILERS,
     PACKAGES, //
 };
@@ -55,18 +56,13 @@ pub fn carry_out(layout: &Layout, request: Option<&Request>) -> Result<Kernel> {
     Steps { layout }.all(request)
 }
 
-/// Adds what only the benchmark needs, if that is not done.
-pub fn add_bench_tools(layout: &Layout) -> Result<()> {
-    if layout.is_done(BENCH_TOOLS) {
+/// Adds packages that not every command needs, if that is not done.
+pub fn add(layout: &Layout, extra: Extra) -> Result<()> {
+    if layout.is_done(extra.step()) {
         return Ok(());
     }
-    Steps { layout }.make_bench_tools()
+    Steps { layout }.add(extra)
 }
-
-/// The stamp of the benchmark's packages.
-pub const BENCH_TOOLS: &str = "bench-tools";
-/// What the tree holds for the benchmark: mkfs.ext4.
-const BENCH_PACKAGES: &[&str] = &["e2fsprogs"];
 
 /// Carries out the steps of a debug kernel that are not done, on top of a sandbox that is ready for
 /// the stock kernel, and returns its release name.
@@ -229,12 +225,11 @@ impl Steps<'_> {
         Ok(())
     }
 
-    fn make_bench_tools(&self) -> Result<()> {
-        let title = "the benchmark's tools";
-        let mut stage = Stage::begin(title, self.layout.log("bench-tools"), 20)?;
-        self.install(&mut stage, BENCH_PACKAGES)?;
-        self.layout
-            .set_done(BENCH_TOOLS, &BENCH_PACKAGES.join("\n"))?;
+    fn add(&self, extra: Extra) -> Result<()> {
+        let packages = extra.packages();
+        let mut stage = Stage::begin(extra.title(), self.layout.log(extra.step()), 20)?;
+        self.install(&mut stage, packages)?;
+        self.layout.set_done(extra.step(), &packages.join("\n"))?;
         stage.done();
         Ok(())
     }

@@ -7,6 +7,7 @@ use std::fmt::Write as _;
 use std::io;
 use std::process::ExitCode;
 
+use crate::command::run::Unfit;
 use crate::invocation::InvocationError;
 
 /// Exit status of the command.
@@ -77,6 +78,12 @@ pub enum Failure {
         /// Why nothing is done with it.
         why: String,
     },
+    /// A program that cannot be run with its calls redirected.
+    #[error(transparent)]
+    Program(Unfit),
+    /// Running a program.
+    #[error("cannot run the program")]
+    Run(#[source] io::Error),
     /// Nothing to show.
     #[error("no system call matches `{0}`")]
     NoMatch(String),
@@ -87,12 +94,13 @@ impl Failure {
     pub fn status(&self) -> Status {
         match self {
             Failure::Module(nlcall::Error::ModuleMissing) => Status::NoModule,
-            Failure::Invocation(_) | Failure::Setting { .. } => Status::Usage,
+            Failure::Invocation(_) | Failure::Setting { .. } | Failure::Program(_) => Status::Usage,
             Failure::Module(_)
             | Failure::Memory(_)
             | Failure::Output(_)
             | Failure::Bench(_)
             | Failure::Process { .. }
+            | Failure::Run(_)
             | Failure::NoMatch(_) => Status::Failed,
         }
     }

@@ -72,6 +72,8 @@ pub enum Command {
     Config(ConfigOptions),
     /// Measure what system calls cost here, made in every way that Linux has
     Bench(BenchOptions),
+    /// Run a program whose system calls travel over netlink
+    Run(RunOptions),
     /// Look for what keeps calls from working, and say what to do
     #[command(after_help = EXIT_STATUS)]
     Doctor,
@@ -469,6 +471,57 @@ fn parse_timeout(text: &str) -> Result<Duration, String> {
         time => time.map_err(|error| error.to_string()),
     }
 }
+
+/// Run a program whose system calls travel over netlink.
+#[derive(Debug, Args)]
+#[command(after_long_help = RUN_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct RunOptions {
+    /// Print a summary at the end: calls, errors, time, and how each call travelled
+    #[arg(short = 'c', long)]
+    pub summary: bool,
+
+    /// Print each call as strace does
+    #[arg(short, long)]
+    pub trace: bool,
+
+    /// Have workers execute the calls that they may
+    #[arg(short, long)]
+    pub workers: bool,
+
+    /// The program, as a shell finds it
+    #[arg(value_name = "CMD")]
+    pub program: OsString,
+
+    /// Its arguments
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    pub args: Vec<OsString>,
+}
+
+const RUN_HELP: &str = r"
+A library is loaded into the program, and into every program that it executes. Each system call of
+theirs is sent to the module as a netlink message, which the calling thread itself executes
+(INLINE), so that signals, credentials and waiting are what they are for a plain call. New threads
+and processes, what ends them, and signal handling are native. Calls that the C library makes
+without entering the kernel (the clock) stay as they are.
+
+The summary and the trace go to the standard error output. A line of the trace is printed when the call
+is over, which may be behind what the program itself prints.
+
+With --workers, calls that every thread of a process may make are executed by workers, and interrupted
+there when a signal comes. It is slower, and there to be looked at.
+
+Programs that are linked statically, or run with more rights than yours, cannot be run so; started
+by another program, they run as they are.
+
+Examples:
+  nlcall run -- ls -lR /usr
+  nlcall run -c -- make -j2
+  nlcall run --trace -- cat /etc/hostname
+  nlcall run -c --workers -- sort /etc/passwd
+  nlcall --json run -c -- git status 2> summary.json
+
+Exit status: that of the program; 2 where it cannot be run so, or wrong usage; 69 no module is
+loaded.";
 
 /// Measure what system calls cost here, made in every way that Linux has.
 #[derive(Debug, Args)]

@@ -50,6 +50,8 @@ fn without_the_module_every_command_ends_with_69_and_one_line() {
         &["fds", "--pid", "1", "--close", "1000"],
         &["limits", "--pid", "1"],
         &["limits", "--pid", "1", "nofile=5"],
+        &["run", "--", "cat", "/etc/hostname"],
+        &["run", "-c", "--", "true"],
     ] {
         nlcall(args)
             .code(69)
@@ -151,6 +153,10 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
             &["limits", "--pid", "1", "nofile=2:1"],
             "nofile: the soft limit is above the hard one",
         ),
+        (&["run"], "Usage: nlcall run"),
+        (&["run", "-c", "--"], "Usage: nlcall run"),
+        (&["run", "--", "no-such-command"], "command not found"),
+        (&["run", "--", "/dev/null"], "no program for x86-64"),
     ] {
         nlcall(args)
             .code(2)
@@ -170,6 +176,10 @@ fn every_command_explains_itself_with_examples() {
             .stdout(predicate::str::contains(format!("nlcall {command} ")))
             .stdout(predicate::str::contains("Exit status: 0"));
     }
+    nlcall(&["run", "--help"])
+        .code(0)
+        .stdout(predicate::str::contains("nlcall run -- ls"))
+        .stdout(predicate::str::contains("Exit status: that of the program"));
     nlcall(&["doctor", "--help"])
         .code(0)
         .stdout(predicate::str::contains("Usage:"));

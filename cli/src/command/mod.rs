@@ -25,6 +25,7 @@ pub mod list;
 pub mod monitor;
 pub mod ps;
 pub mod redirect;
+pub mod run;
 
 /// Does what the command line says.
 pub fn run(options: &Options) -> Result<Status, Failure> {
@@ -40,6 +41,7 @@ pub fn run(options: &Options) -> Result<Status, Failure> {
         Command::Monitor(monitor) => monitor::run(monitor, options.json),
         Command::Config(config) => config::run(config, options.json),
         Command::Bench(bench) => bench::run(bench, options.json),
+        Command::Run(program) => run::run(program, options.json),
         Command::Doctor => doctor::run(options.json),
     }
 }

@@ -40,7 +40,7 @@ use crate::layout::Detail;
 use crate::options::MonitorOptions;
 
 pub mod filter;
-mod line;
+pub mod line;
 #[cfg(test)]
 mod tests;
 

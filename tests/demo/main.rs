@@ -89,6 +89,10 @@ const STEPS: &[Step] = &[
         run: steps::monitor::watch,
     },
     Step {
+        title: "A shell and its children, unmodified, every call a message",
+        run: steps::unmodified::run,
+    },
+    Step {
         title: "A call that may not run on a worker",
         run: steps::refusals::refused,
     },

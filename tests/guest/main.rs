@@ -25,6 +25,7 @@ mod promises;
 mod random_death;
 mod random_events;
 mod reloaded;
+mod run;
 mod scenes;
 mod targets;
 mod timeouts;
@@ -51,6 +52,7 @@ fn main() -> ExitCode {
         ("bad_input", bad_input::TESTS),
         ("classic", &[classic::TESTS]),
         ("command", &[command::TESTS]),
+        ("run", run::TESTS),
         ("random_death", &[random_death::TESTS]),
         ("random_events", &[random_events::TESTS]),
     ];

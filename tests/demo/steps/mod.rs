@@ -13,6 +13,7 @@ pub mod monitor;
 pub mod pipes;
 pub mod process;
 pub mod refusals;
+pub mod unmodified;
 pub mod workers;
 
 use std::process::{Command, Output};

@@ -30,6 +30,10 @@ use core::num::NonZeroUsize;
 use zerocopy::FromBytes;
 
 use crate::{
+    answer::{
+        Answer,
+        Bare, //
+    },
     burst::Entry,
     chain::{
         self,
@@ -48,6 +52,7 @@ use crate::{
         Number, //
     },
     parse::Output,
+    reject::errno,
     wire::{
         flag,
         Call,
@@ -62,6 +67,13 @@ pub type Index = u32;
 
 /// No slot.
 const NIL: Index = Index::MAX;
+
+/// In `flags` of a slot: seccomp was asked about the call, and answered.
+const ANSWERED: u32 = 1 << 6;
+/// In `flags` of a slot: the call ends as the slot says, without being made.
+const SETTLED: u32 = 1 << 7;
+
+const _: () = assert!(flag::KNOWN < ANSWERED);
 
 /// Where a call is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +119,7 @@ pub struct Slot<C> {
     ret: i64,
     outcome: Outcome,
     restart: Restart,
-    /// Call flags, those that concern a worker.
+    /// Call flags, those that concern a worker; [`ANSWERED`] and [`SETTLED`].
     flags: u8,
     /// Whether it was asked to stop before it ended.
     stop: Stop,
@@ -226,6 +238,24 @@ impl<C> Slot<C> {
         u32::from(self.flags) & flag != 0
     }
 
+    /// How the call ends, where that is settled before it starts.
+    fn instead(&self) -> Option<Ending> {
+        self.has(SETTLED).then_some(Ending {
+            ret: self.ret,
+            outcome: self.outcome,
+            restart: self.restart,
+        })
+    }
+
+    /// Settles how the call ends.
+    fn settle(&mut self, ending: Ending) {
+        self.flags |= (ANSWERED | SETTLED) as u8;
+        self.plain = false;
+        self.ret = ending.ret;
+        self.outcome = ending.outcome;
+        self.restart = ending.restart;
+    }
+
     /// The first argument, where it is known.
     fn first_arg(&self) -> Option<u64> {
         let known = self.sources.iter().all(|(arg, _)| arg != 0);
@@ -269,6 +299,11 @@ pub trait Store<C> {
     fn ended(&mut self, _parcel: Number) {}
     /// Its completion has gone.
     fn gone(&mut self, _parcel: Number) {}
+}
+
+/// What `ret` of a slot is while a thread asks about the call. An end of the call is none.
+const fn asked_by(asker: u32) -> i64 {
+    i64::MIN | asker as i64
 }
 
 /// A list of slots, oldest first; the links are in the slots.
@@ -562,8 +597,23 @@ pub struct Started<C> {
     pub flags: u32,
     /// Time limit in nanoseconds; 0: none.
     pub timeout_ns: u64,
+    /// How it ends, where it is not to be made.
+    pub instead: Option<Ending>,
     /// What it took along from its submission.
     pub context: C,
+}
+
+/// What comes next of a message whose sender is under seccomp.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Consultation {
+    /// The call in this slot is to be asked about.
+    Ask(Index, Bare),
+    /// A call was queued with its chain, after all of it was asked about.
+    Queued,
+    /// A call ended: it was cancelled or refused.
+    Ended,
+    /// Nothing: the message has no more calls.
+    Over,
 }
 
 impl<C> Started<C> {
@@ -986,8 +1036,76 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
         }
     }
 
+    /// Goes on with the calls of a message about each of which seccomp is asked, on behalf of the
+    /// thread `asker`. `last` is the call that was asked about last, as [`Calls::answer`] gave it.
+    pub fn consult(
+        &mut self,
+        accepted: &mut List,
+        asker: u32,
+        last: Option<Index>,
+    ) -> Consultation {
+        if accepted.is_empty() {
+            return Consultation::Over;
+        }
+        let head = accepted.head;
+        if self.slots.slot(head).stop != Stop::No {
+            self.end_canceled(accepted);
+            return Consultation::Ended;
+        }
+        let mut next = last.unwrap_or(head);
+        loop {
+            let slot = self.slots.slot_mut(next);
+            let is_known = slot.sources.is_empty() && slot.parcel == parcels::NONE;
+            if !slot.has(ANSWERED) && is_known {
+                slot.ret = asked_by(asker);
+                let (nr, args) = (slot.nr, slot.args);
+                return Consultation::Ask(next, Bare { nr, args });
+            }
+            if !slot.has(ANSWERED) {
+                // The filter came after the message: nobody can say yet what it would see.
+                slot.settle(Ending::not_started(errno::EOPNOTSUPP));
+            }
+            if slot.chain == NIL {
+                break;
+            }
+            next = slot.chain;
+        }
+        let slot = self.slots.slot(head);
+        match slot.instead() {
+            Some(ending) if slot.chain == NIL && !slot.has(flag::DRAIN) => {
+                let (nr, args) = (slot.nr, slot.args);
+                accepted.pop(&self.slots);
+                let succeeded = ended::succeeded(&ending, nr, |arg| args[arg]);
+                self.end(head, ending, succeeded);
+                Consultation::Ended
+            }
+            _ => {
+                self.queue.take(&mut self.slots, accepted, 1);
+                Consultation::Queued
+            }
+        }
+    }
+
+    /// Takes in the answer about a call that [`Calls::consult`] named. Gives the call back, unless
+    /// it was cancelled meanwhile: then its slot may be another's.
+    pub fn answer(&mut self, index: Index, asker: u32, answer: Answer) -> Option<Index> {
+        let slot = self.slots.slot_mut(index);
+        let waits = matches!(slot.state, State::Accepted | State::Chained);
+        if !waits || slot.ret != asked_by(asker) {
+            return None;
+        }
+        match answer {
+            Answer::Make(call) => {
+                slot.flags |= ANSWERED as u8;
+                (slot.nr, slot.args) = (call.nr, call.args);
+            }
+            Answer::End(ending) => slot.settle(ending),
+        }
+        Some(index)
+    }
+
     /// Queues up to `most` calls of a message, in its order. Those cancelled meanwhile complete;
-    /// where `instead` is given, all do, in that way.
+    /// where `instead` is given, all do, in that way, but for those about which that is settled.
     pub fn queue(&mut self, accepted: &mut List, most: u32, instead: Option<Ending>) {
         let mut left = most;
         while left > 0 {
@@ -995,6 +1113,7 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
                 let Some(index) = self.pop_accepted(accepted) else {
                     return;
                 };
+                let ending = self.slots.slot(index).instead().unwrap_or(ending);
                 self.end(index, ending, false);
             } else {
                 left -= self.queue.take(&mut self.slots, accepted, left);
@@ -1052,6 +1171,7 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
             refers,
             flags: u32::from(slot.flags),
             timeout_ns: slot.timeout_ns,
+            instead: slot.instead(),
             context: self.contexts.leave(slot.context.take(), 1)?,
         })
     }
@@ -1145,6 +1265,7 @@ impl<C: Clone + PartialEq, S: Store<C>> Calls<C, S> {
             refers: false,
             flags: 0,
             timeout_ns: 0,
+            instead: None,
             context,
         }
     }
@@ -1698,6 +1819,202 @@ mod tests {
         assert_eq!(table.queued(), 0);
         assert_eq!(table.undelivered(), 3);
         assert_eq!(table.totals().canceled, 3);
+    }
+
+    const ASKER: u32 = 4321;
+    const REFUSED: Ending = Ending {
+        outcome: Outcome::Refused,
+        ..Ending::ran(-1)
+    };
+
+    /// Goes on with a message up to the next question, and says which call that is about.
+    fn next_question(
+        table: &mut Table,
+        list: &mut List,
+        mut last: Option<Index>,
+    ) -> Option<(Index, Bare)> {
+        loop {
+            match table.consult(list, ASKER, last.take()) {
+                Consultation::Ask(index, call) => return Some((index, call)),
+                Consultation::Queued | Consultation::Ended => {}
+                Consultation::Over => return None,
+            }
+        }
+    }
+
+    /// Answers all questions about a message by the name of the call: `None` permits it.
+    fn answer_all(table: &mut Table, list: &mut List, ending: impl Fn(u64) -> Option<Ending>) {
+        let mut last = None;
+        while let Some((index, call)) = next_question(table, list, last) {
+            let answer = ending(call.args[0]).map_or(Answer::Make(call), Answer::End);
+            last = table.answer(index, ASKER, answer);
+            assert_eq!(last, Some(index));
+        }
+        while table.end_broken(1) {}
+    }
+
+    #[test]
+    fn each_call_is_asked_about_before_its_chain_is_queued() {
+        let mut table = table(5);
+        let calls = [
+            call(0),
+            flagged(1, flag::LINK),
+            flagged(2, flag::HARDLINK),
+            call(3),
+            call(4),
+        ];
+        let mut list = accept(&mut table, &calls);
+        let (mut last, mut queued) = (None, Vec::new());
+        for user_data in 0..5 {
+            let (index, call) = next_question(&mut table, &mut list, last).unwrap();
+            assert_eq!((call.nr, call.args[0]), (110, user_data));
+            queued.push(table.queued());
+            last = table.answer(index, ASKER, Answer::Make(call));
+        }
+        assert!(next_question(&mut table, &mut list, last).is_none());
+        assert_eq!((queued, table.queued()), (vec![0, 1, 1, 1, 2], 3));
+        for user_data in 0..5 {
+            run(&mut table, user_data, RAN);
+        }
+        assert_eq!(delivered(&mut table).len(), 5);
+    }
+
+    #[test]
+    fn a_refused_call_ends_at_once_or_in_its_turn() {
+        let mut table = table(6);
+        let calls = [
+            call(0),
+            flagged(1, flag::LINK),
+            flagged(2, flag::LINK),
+            call(3),
+            flagged(4, flag::DRAIN),
+            call(5),
+        ];
+        let mut list = accept(&mut table, &calls);
+        let refuses = |user_data| [0, 2, 4].contains(&user_data).then_some(REFUSED);
+        answer_all(&mut table, &mut list, refuses);
+        assert_eq!(delivered(&mut table), [(0, -1)]);
+        run(&mut table, 1, RAN);
+        for user_data in [2, 4] {
+            let started = table.start(0).unwrap();
+            assert_eq!(
+                (started.args[0], started.instead),
+                (user_data, Some(REFUSED))
+            );
+            table.finish(started.index, REFUSED, false);
+            while table.end_broken(1) {}
+        }
+        run(&mut table, 5, RAN);
+        let ended = [(1, 7), (2, -1), (3, CANCELED), (4, -1), (5, 7)];
+        assert_eq!(delivered(&mut table), ended);
+        assert_eq!(table.used(), 0);
+    }
+
+    #[test]
+    fn a_refused_call_is_not_taken_with_others() {
+        let mut table = table(3);
+        let mut list = accept(&mut table, &[call(0), flagged(1, flag::HARDLINK), call(2)]);
+        answer_all(&mut table, &mut list, |it| (it == 1).then_some(REFUSED));
+        let mut entries = [Entry::default(); 4];
+        let (count, _) = table.take(0, &mut entries).unwrap();
+        assert_eq!((count, entries[0].args[0]), (1, 0));
+        // The next message is as ever, in the same slots.
+        table.finish_taken([(entries[0].index, 0)].into_iter());
+        table.close_burst();
+        let started = table.start(0).unwrap();
+        assert_eq!(started.instead, Some(REFUSED));
+        table.finish(started.index, REFUSED, false);
+        run(&mut table, 2, RAN);
+        delivered(&mut table);
+        submit(&mut table, &[0, 1, 2].map(call));
+        for user_data in 0..3 {
+            let started = table.start(0).unwrap();
+            assert_eq!((started.args[0], started.instead), (user_data, None));
+            table.finish(started.index, RAN, true);
+        }
+    }
+
+    #[test]
+    fn a_tracers_call_takes_the_others_place() {
+        let mut table = table(1);
+        let mut list = accept(&mut table, &[call(9)]);
+        let (index, _) = next_question(&mut table, &mut list, None).unwrap();
+        let made = Bare {
+            nr: 39,
+            args: [1, 2, 3, 4, 5, 6],
+        };
+        let last = table.answer(index, ASKER, Answer::Make(made));
+        assert!(next_question(&mut table, &mut list, last).is_none());
+        let started = table.start(0).unwrap();
+        assert_eq!((started.nr, started.args), (made.nr, made.args));
+    }
+
+    #[test]
+    fn a_call_that_is_cancelled_while_it_is_asked_about_gets_no_answer() {
+        for hard in [false, true] {
+            let link = if hard { flag::HARDLINK } else { flag::LINK };
+            let mut table = table(5);
+            let calls = [
+                flagged(0, link),
+                flagged(1, link),
+                flagged(2, link),
+                call(3),
+            ];
+            let mut list = accept(&mut table, &calls);
+            let (head, call_0) = next_question(&mut table, &mut list, None).unwrap();
+            let last = table.answer(head, ASKER, Answer::Make(call_0));
+            let (index, call_1) = next_question(&mut table, &mut list, last).unwrap();
+            assert_eq!(call_1.args[0], 1);
+            let rest = if hard { 1 } else { 3 };
+            assert_eq!(cancel(&mut table, Which::UserData(1), |_| {}), (1, 0));
+            assert_eq!(delivered(&mut table).len(), rest);
+            // Its slot is another message's by now, about which another thread asks.
+            let mut other = accept(&mut table, &[call(7)]);
+            let taken = table.consult(&mut other, ASKER + 1, None);
+            assert!(matches!(taken, Consultation::Ask(..)));
+            assert_eq!(table.answer(index, ASKER, Answer::End(REFUSED)), None);
+            answer_all(&mut table, &mut list, |_| None);
+            answer_all(&mut table, &mut other, |_| None);
+            let left: &[u64] = if hard { &[0, 2, 3, 7] } else { &[0, 7] };
+            for user_data in left {
+                run(&mut table, *user_data, RAN);
+            }
+            assert!(table.start(0).is_none());
+        }
+    }
+
+    #[test]
+    fn what_was_refused_says_so_where_the_others_end() {
+        let mut table = table(3);
+        let mut list = accept(&mut table, &[flagged(0, flag::LINK), call(1), call(2)]);
+        let (index, call_0) = next_question(&mut table, &mut list, None).unwrap();
+        let last = table.answer(index, ASKER, Answer::Make(call_0));
+        let (index, _) = next_question(&mut table, &mut list, last).unwrap();
+        table.answer(index, ASKER, Answer::End(REFUSED));
+        let ending = Ending::not_started(errno::EINTR);
+        table.queue(&mut list, u32::MAX, Some(ending));
+        assert_eq!(delivered(&mut table), [(0, -4), (1, -1), (2, -4)]);
+        assert_eq!(table.used(), 0);
+    }
+
+    #[test]
+    fn what_passes_results_is_not_asked_about() {
+        let mut table = table(2);
+        let passing = Call {
+            arg_kinds: ArgKind::Result as u32,
+            ..call(0)
+        };
+        let mut list = accept(&mut table, &[flagged(0, flag::LINK), passing]);
+        let (index, call_0) = next_question(&mut table, &mut list, None).unwrap();
+        let last = table.answer(index, ASKER, Answer::Make(call_0));
+        assert!(next_question(&mut table, &mut list, last).is_none());
+        run(&mut table, 0, RAN);
+        let started = table.start(0).unwrap();
+        let ending = Ending::not_started(errno::EOPNOTSUPP);
+        assert_eq!(started.instead, Some(ending));
+        table.finish(started.index, ending, false);
+        assert_eq!(delivered(&mut table).len(), 2);
+        assert_eq!(table.used(), 0);
     }
 
     #[test]

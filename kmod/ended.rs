@@ -83,9 +83,10 @@ fn length_argument(nr: u32) -> Option<usize> {
 }
 
 /// Whether a call of this number succeeded, in the sense of LINK. `arg` gives an argument's value.
+/// One that was refused may have: where a supervisor carried it out.
 #[inline]
 pub fn succeeded(ending: &Ending, nr: u32, arg: impl FnOnce(usize) -> u64) -> bool {
-    ending.outcome == Outcome::Ran
+    matches!(ending.outcome, Outcome::Ran | Outcome::Refused)
         && !(-4095..0).contains(&ending.ret)
         && length_argument(nr).is_none_or(|index| arg(index) == ending.ret as u64)
 }
@@ -232,6 +233,12 @@ mod tests {
         }
         assert!(success(50, 275) && !success(49, 275));
         assert!(success(99, 19), "readv");
+        let refused = |ret| Ending {
+            outcome: Outcome::Refused,
+            ..Ending::ran(ret)
+        };
+        assert!(succeeded(&refused(0), 39, args) && succeeded(&refused(100), 0, args));
+        assert!(!succeeded(&refused(-1), 39, args) && !succeeded(&refused(99), 0, args));
         assert!(!succeeded(&Ending::not_started(11), 39, args));
         assert!(!succeeded(&Ending::canceled(), 39, args));
     }

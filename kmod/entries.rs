@@ -12,9 +12,11 @@ use core::{
 };
 
 use crate::{
+    answer::Bare,
     ended::Ending,
     parse::{
         outputs,
+        references,
         Attrs, //
     },
     wire::{
@@ -270,6 +272,17 @@ impl<'a> Entry<'a> {
             offset_of!(Call, args) + 8 * (index % 6),
             &value.to_ne_bytes(),
         );
+    }
+
+    /// The call that it is by now, of whose arguments none refers to another any more.
+    pub fn set_call(&mut self, call: &Bare) {
+        let kinds = self.arg_kinds();
+        let values = kinds & !(references(kinds) * 0b111);
+        self.put(offset_of!(Call, nr), &call.nr.to_ne_bytes());
+        self.put(offset_of!(Call, arg_kinds), &values.to_ne_bytes());
+        for (index, value) in call.args.iter().enumerate() {
+            self.set_arg(index, *value);
+        }
     }
 
     /// Notes how the call ended.
@@ -530,6 +543,32 @@ mod tests {
         let at = walk(CALL).nth(&bytes, 0).unwrap();
         let first = Entry::at(&mut bytes, at).unwrap();
         assert_eq!(first.timeout_ns(), 7, "the neighbour is as it was");
+    }
+
+    #[test]
+    fn a_call_that_was_asked_about_refers_to_no_other() {
+        const KINDS: [ArgKind; 4] = [
+            ArgKind::Result,
+            ArgKind::OutPtr,
+            ArgKind::Load,
+            ArgKind::Value,
+        ];
+        let mut of_chain = call(1);
+        for (arg, kind) in (0..).zip(KINDS) {
+            of_chain.arg_kinds |= (kind as u32) << (arg * ARG_KIND_BITS);
+        }
+        let mut bytes = attr(submit::CALLS, of_chain.as_bytes());
+        let at = walk(CALL).next(&bytes).unwrap();
+        let made = Bare {
+            nr: 7,
+            args: [60, 61, 62, 63, 64, 65],
+        };
+        let mut entry = Entry::at(&mut bytes, at).unwrap();
+        entry.set_call(&made);
+        assert_eq!((entry.nr(), entry.args()), (made.nr, made.args));
+        assert_eq!(references(entry.arg_kinds()), 0);
+        assert_eq!((entry.user_data(), entry.timeout_ns()), (1, 7));
+        assert_eq!(Earlier::at(&bytes, at).unwrap().output(), Some(61));
     }
 
     #[test]

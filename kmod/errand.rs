@@ -12,16 +12,21 @@ use kernel::{
 use crate::{
     calls::List,
     inline::{
+        Arrival,
         Batch,
-        Farewell,
+        Course,
         Run,
         Tally, //
     },
     session::Session,
     shim::{
         self,
-        Mark, //
-    }, //
+        sender_is,
+        Asked,
+        Mark,
+        Question, //
+    },
+    submission::Arrived, //
 };
 
 /// How often an errand lets other task work go first.
@@ -33,7 +38,7 @@ pub struct Errand {
     /// First, so that its address is that of the whole.
     work: bindings::callback_head,
     /// `None` while the session keeps it.
-    session: Option<Arc<Session>>,
+    pub(crate) session: Option<Arc<Session>>,
     /// Calls for workers.
     pub(crate) calls: List,
     /// Calls for the thread itself.
@@ -45,6 +50,16 @@ pub struct Errand {
     /// The thread may be on its way through `get_signal()`.
     pub(crate) in_get_signal: bool,
     mark: Mark,
+    question: Question,
+    /// Where it goes on after a question to seccomp.
+    pub(crate) pause: Option<Pause>,
+}
+
+/// What a thread brings, while seccomp is asked about one of the calls.
+pub(crate) struct Pause {
+    pub(crate) course: Course,
+    /// What comes behind the errand, where that is known.
+    pub(crate) later: Option<Queue>,
 }
 
 // SAFETY: The links of `work` are used by the thread that it was given to, and by nobody before
@@ -67,6 +82,8 @@ impl Errand {
                 delays: 0,
                 in_get_signal: false,
                 mark: Mark::new(),
+                question: Question::new(),
+                pause: None,
             },
             GFP_KERNEL_ACCOUNT,
         )?)
@@ -79,12 +96,16 @@ impl Errand {
         self.batch = None;
         self.delays = 0;
         self.in_get_signal = false;
+        self.pause = None;
     }
 
-    /// Executes its calls for the thread itself, where it has such.
-    pub(crate) fn run(&mut self, run: &mut Run<'_>) -> Option<Tally> {
-        let batch = self.batch.as_mut()?;
-        Some(batch.run(run, &mut self.mark))
+    /// Executes its calls for the thread itself, where it has such. `None`: seccomp is to be asked
+    /// about the next one first.
+    pub(crate) fn run(&mut self, run: &mut Run<'_>) -> Option<Option<Tally>> {
+        match self.batch.as_mut() {
+            Some(batch) => batch.run(run, &mut self.mark).map(Some),
+            None => Some(None),
+        }
     }
 
     /// Whether nothing but a worker is asked for.
@@ -144,32 +165,86 @@ impl Errand {
 /// Called once for an [`Errand`] that was given away.
 unsafe extern "C" fn run(work: *mut bindings::callback_head) {
     // SAFETY: By the caller's promise; `work` is the first field of the errand.
-    let errand = unsafe { KBox::from_raw(work.cast::<Errand>()) };
-    if let Some(farewell) = begin(errand) {
-        // Nothing of ours is left on the stack: this may not return.
-        farewell.call();
+    let mut errand = unsafe { KBox::from_raw(work.cast::<Errand>()) };
+    loop {
+        errand = match begin(errand) {
+            Arrived::Over(None) => return,
+            // Nothing of ours is left on the stack: this may not return.
+            Arrived::Over(Some(farewell)) => return farewell.call(),
+            Arrived::Asks(errand) => match errand.ask() {
+                Some(errand) => errand,
+                None => return,
+            },
+        }
     }
 }
 
-/// Does what there is to do, and says which call ends the thread.
-fn begin(mut errand: KBox<Errand>) -> Option<Farewell> {
-    let mut session = errand.session.take()?;
-    // A call that ends the thread would lose the task work behind this one, which was taken out of
-    // the thread's list with it. Added again, it is the last of the next round.
-    let is_last = errand.work.next.is_null();
-    if errand.batch.is_some() && !is_last && errand.delays < MOST_DELAYS {
+/// Does what there is to do, up to a question to seccomp.
+fn begin(mut errand: KBox<Errand>) -> Arrived {
+    let Some(mut session) = errand.session.take() else {
+        return Arrived::Over(None);
+    };
+    let sender = shim::sender();
+    let is_under = |what| sender & what != 0;
+    // What ends the thread would lose the task work behind this one, which was taken out of the
+    // thread's list with it. Added again, it is the last of the next round. Inside a call of
+    // another errand that one would be lost in any case.
+    let is_last = errand.work.next.is_null() && !is_under(sender_is::INLINE);
+    let may_end = errand.batch.is_some() || is_under(sender_is::SECCOMP);
+    if may_end && !is_last && errand.delays < MOST_DELAYS {
         if errand.delays == 0 {
             errand.in_get_signal = shim::may_be_in_get_signal();
         }
         errand.delays += 1;
         (errand, session) = match errand.send(session) {
-            Ok(()) => return None,
+            Ok(()) => return Arrived::Over(None),
             Err(back) => back,
         };
     } else if errand.delays == 0 {
         errand.in_get_signal = errand.batch.is_some() && shim::may_be_in_get_signal();
     }
-    session.arrive(errand, is_last)
+    let arrival = Arrival {
+        exiting: is_under(sender_is::EXITING),
+        filtered: is_under(sender_is::SECCOMP),
+        may_exit: is_last,
+    };
+    session.arrive(errand, arrival)
+}
+
+impl Errand {
+    /// Asks seccomp what the errand is to ask. `None`: that is for other task work to come first.
+    ///
+    /// The answer may end the thread. So the errand owns all that there is, and nothing of it is on
+    /// the stack: what is left of the errand is done by the thread's exit.
+    fn ask(mut self: KBox<Self>) -> Option<KBox<Self>> {
+        let question = self.pause.as_mut().and_then(|it| it.course.question());
+        let Some(call) = question else {
+            return Some(self);
+        };
+        let this = KBox::into_raw(self);
+        // SAFETY: The errand is a complete callback, and is the last task work of the thread, whose
+        // callback returned or will: it is in no list. Nobody but whoever gets it back looks at it.
+        let asked = unsafe { Question::ask(&raw mut (*this).question, this.cast(), &call) };
+        // SAFETY: There was an answer, so it was not handed on.
+        let mut errand = unsafe { KBox::from_raw(this) };
+        let is_later = matches!(asked, Asked::Later);
+        if let Some(pause) = &mut errand.pause {
+            pause.course.answered(asked);
+        }
+        if !is_later {
+            return Some(errand);
+        }
+        errand.delays = 0;
+        let session = errand.session.take()?;
+        match errand.send(session) {
+            Ok(()) => None,
+            // Not reached: the thread is not ending. It would find no answer, and ask once more.
+            Err((mut errand, session)) => {
+                errand.session = Some(session);
+                Some(errand)
+            }
+        }
+    }
 }
 
 /// Errands one behind the other.

@@ -16,7 +16,14 @@ use kernel::{
 use zerocopy::FromBytes;
 
 use crate::{
-    calls::Totals,
+    answer::{
+        Answer,
+        Bare, //
+    },
+    calls::{
+        Index,
+        Totals, //
+    },
     ended::{
         self,
         Ending,
@@ -41,6 +48,7 @@ use crate::{
     shim::{
         self,
         called,
+        Asked,
         Mark, //
     },
     slots::Credentials,
@@ -140,6 +148,16 @@ pub struct Batch {
     results: u64,
     /// What the sender's credentials were.
     credentials: Credentials,
+    /// Where it goes on after a question to seccomp.
+    pause: Option<Pause>,
+}
+
+/// A batch between two of its calls.
+struct Pause {
+    /// Before the next entry.
+    walk: Walk,
+    tally: Tally,
+    first_due: Option<Walk>,
 }
 
 /// What became of the calls of a batch.
@@ -209,13 +227,32 @@ impl Farewell {
     }
 }
 
-/// What the thread knows while it executes the batches of an errand.
-pub(crate) struct Run<'a> {
-    session: &'a Arc<Session>,
+/// What there is to a thread whose errand arrives.
+#[derive(Clone, Copy)]
+pub(crate) struct Arrival {
+    /// It is ending.
+    pub(crate) exiting: bool,
+    /// It is under seccomp.
+    pub(crate) filtered: bool,
+    /// No other task work is lost where it ends.
+    pub(crate) may_exit: bool,
+}
+
+impl Arrival {
+    /// That of a thread that runs no task work any more.
+    pub(crate) const LAST: Self = Self {
+        exiting: true,
+        filtered: false,
+        may_exit: false,
+    };
+}
+
+/// How the calls go that a thread brings, from its first errand to the last: what a question to
+/// seccomp leaves as it was.
+pub(crate) struct Course {
     sequence: Sequence,
     /// The thread's state, all of it since the beginning.
     state: usize,
-    /// No other task work is lost where the thread ends.
     may_exit: bool,
     in_get_signal: bool,
     farewell: Option<Farewell>,
@@ -223,30 +260,114 @@ pub(crate) struct Run<'a> {
     is_watched: bool,
     /// The call that is being executed, then.
     watch: Option<Watch>,
+    /// Seccomp is to be asked about each call.
+    asks: bool,
+    /// Why no further call is asked about, where a question had consequences.
+    halt: Option<Ending>,
+    /// The call that seccomp is or was asked about; in its slot, where it is for a worker.
+    question: Option<(Option<Index>, Bare)>,
+    /// What seccomp said.
+    answer: Option<Answer>,
 }
 
-impl<'a> Run<'a> {
-    /// Before the first call. `may_exit`: nothing is lost where the thread ends.
-    pub(crate) fn new(session: &'a Arc<Session>, may_exit: bool, in_get_signal: bool) -> Self {
-        let mut sequence = Sequence::default();
-        if sender::is_exiting() {
-            sequence.stop(Ending::not_started(errno::ESRCH));
-        }
+impl Course {
+    /// Before the first call.
+    pub(crate) fn new(in_get_signal: bool, arrival: Arrival) -> Self {
         Self {
-            session,
-            sequence,
+            sequence: Sequence::default(),
             state: 0,
-            may_exit,
+            may_exit: arrival.may_exit,
             in_get_signal,
             farewell: None,
             is_watched: trace::is_on(),
             watch: None,
+            asks: arrival.filtered,
+            halt: None,
+            question: None,
+            answer: None,
         }
+    }
+
+    /// A thread that is ending makes no call any more.
+    pub(crate) fn look_at(&mut self, arrival: Arrival) {
+        if arrival.exiting {
+            self.sequence.stop(Ending::not_started(errno::ESRCH));
+        }
+    }
+
+    /// Whether seccomp is to be asked about each call.
+    pub(crate) fn asks(&self) -> bool {
+        self.asks
+    }
+
+    /// How calls end about which seccomp cannot be asked any more.
+    pub(crate) fn unasked(&self) -> Option<Ending> {
+        match self.halt {
+            None if !self.may_exit => Some(Ending::not_started(errno::EAGAIN)),
+            halt => halt,
+        }
+    }
+
+    /// Seccomp is to be asked about this call; in its slot, where it is for a worker.
+    pub(crate) fn ask(&mut self, slot: Option<Index>, call: Bare) {
+        self.question = Some((slot, call));
+    }
+
+    /// The call that seccomp is to be asked about. Until it has answered, it refuses.
+    pub(crate) fn question(&mut self) -> Option<Bare> {
+        self.answer = Some(Answer::none_yet());
+        self.question.map(|(_, call)| call)
+    }
+
+    /// Takes in what seccomp said.
+    pub(crate) fn answered(&mut self, asked: Asked) {
+        self.answer = match (asked, self.question) {
+            (Asked::Yes(call), Some((slot, question))) => {
+                Some(Answer::permitted(call, &question, slot.is_none()))
+            }
+            (Asked::No(ret), _) => Some(Answer::refused(ret)),
+            (Asked::Stop(ret), _) => {
+                let ending = Ending::not_started(errno::EINTR);
+                self.sequence.stop(ending);
+                self.halt = Some(ending);
+                Some(Answer::refused(ret))
+            }
+            (Asked::Later | Asked::Yes(_), _) => None,
+        };
     }
 
     /// The call that is to end the thread.
     pub(crate) fn farewell(self) -> Option<Farewell> {
         self.farewell
+    }
+
+    /// Takes the answer about a call for a worker.
+    pub(crate) fn answer(&mut self) -> Option<(Index, Answer)> {
+        let (slot, _) = self.question.take()?;
+        Some((slot?, self.answer.take()?))
+    }
+}
+
+/// What the thread knows while it executes the batches of an errand.
+pub(crate) struct Run<'a> {
+    session: &'a Arc<Session>,
+    pub(crate) course: Course,
+}
+
+/// What comes next of an entry about which seccomp is asked.
+enum Consulted {
+    /// The question.
+    Ask(Bare),
+    /// It is made.
+    Make,
+    /// It ends so.
+    End(Ending),
+}
+
+impl<'a> Run<'a> {
+    /// Before the next call.
+    pub(crate) fn new(session: &'a Arc<Session>, course: Course) -> Self {
+        Self { session, course }
     }
 
     /// Takes note of what the last call left behind.
@@ -259,18 +380,50 @@ impl<'a> Run<'a> {
 
     #[cold]
     fn look_at(&mut self, state: usize) {
-        self.state |= state;
+        let course = &mut self.course;
+        course.state |= state;
+        // A filter may come at any time.
+        course.asks |= state & called::SECCOMP != 0;
         let errno = if state & called::SIGNAL != 0 {
             errno::EINTR
-        } else if state & called::SECCOMP != 0 {
-            // Filters are asked before a message is accepted; this one came later.
-            errno::EPERM
         } else if !self.session.is_open() {
             errno::ESRCH
         } else {
             return;
         };
-        self.sequence.stop(Ending::not_started(errno));
+        course.sequence.stop(Ending::not_started(errno));
+    }
+
+    /// What seccomp says about an entry, behind what lies `before` it in the message.
+    #[cold]
+    fn consult(&mut self, before: &[u8], entry: &mut Entry<'_>, walk: &Walk) -> Consulted {
+        let course = &mut self.course;
+        match course.answer.take() {
+            Some(Answer::End(ending)) => return Consulted::End(ending),
+            Some(Answer::Make(call)) if course.sequence.goes_on() => {
+                entry.set_call(&call);
+                return Consulted::Make;
+            }
+            _ => {}
+        }
+        if course.sequence.goes_on() {
+            if let Some(ending) = course.unasked() {
+                course.sequence.stop(ending);
+            }
+        }
+        if !course.sequence.goes_on() {
+            return Consulted::End(course.sequence.instead());
+        }
+        if let Err(ending) = resolve(before, entry, walk) {
+            return Consulted::End(ending);
+        }
+        let call = Bare {
+            nr: entry.nr(),
+            args: entry.args(),
+        };
+        // What was read is what it says from now on.
+        entry.set_call(&call);
+        Consulted::Ask(call)
     }
 }
 
@@ -290,13 +443,15 @@ impl Batch {
             shape,
             results,
             credentials,
+            pause: None,
         }
     }
 
-    /// Executes the calls, or says of each why not. `mark` is the thread's.
-    pub(crate) fn run(&mut self, run: &mut Run<'_>, mark: &mut Mark) -> Tally {
-        if run.sequence.goes_on() && !sender::has(&self.credentials) {
-            run.sequence.stop(Ending::not_started(errno::EPERM));
+    /// Executes the calls, or says of each why not. `mark` is the thread's. `None`: seccomp is to be
+    /// asked about the next one first.
+    pub(crate) fn run(&mut self, run: &mut Run<'_>, mark: &mut Mark) -> Option<Tally> {
+        if run.course.sequence.goes_on() && !sender::has(&self.credentials) {
+            run.course.sequence.stop(Ending::not_started(errno::EPERM));
         }
         let marked = mark.set();
         run.note(marked.state());
@@ -305,10 +460,16 @@ impl Batch {
         let mut tally = Tally::default();
         let mut first_due = None;
         let mut walk = self.walk;
+        if let Some(pause) = self.pause.take() {
+            Pause {
+                walk,
+                tally,
+                first_due,
+            } = pause;
+        }
         loop {
             let mut made = None;
-            let is_simple = self.shape != Shape::Any && !run.is_watched;
-            if is_simple && results.left > 0 && run.sequence.goes_on() {
+            if self.shape != Shape::Any && results.left > 0 && run.is_fast() {
                 let Some(mut row) = walk.row(attrs, results.left as usize) else {
                     break;
                 };
@@ -335,20 +496,36 @@ impl Batch {
             if flags & flag::INLINE == 0 {
                 continue;
             }
-            let ending = if made.is_some() || run.sequence.goes_on() {
+            let ending = if run.course.asks && made.is_none() {
+                match run.consult(before, &mut entry, &walk) {
+                    Consulted::Make => run.execute(before, &mut entry, &walk, None, &mut results),
+                    Consulted::End(ending) => ending,
+                    Consulted::Ask(call) => {
+                        run.course.ask(None, call);
+                        walk.back(1);
+                        self.pause = Some(Pause {
+                            walk,
+                            tally,
+                            first_due,
+                        });
+                        marked.clear(run.course.state);
+                        return None;
+                    }
+                }
+            } else if made.is_some() || run.course.sequence.goes_on() {
                 run.execute(before, &mut entry, &walk, made, &mut results)
             } else {
-                run.sequence.instead()
+                run.course.sequence.instead()
             };
-            if run.is_watched {
+            if run.course.is_watched {
                 let call = Shown::of_entry(&entry);
-                let watch = run.watch.take().map(|watch| watch.end(&call.args));
+                let watch = run.course.watch.take().map(|watch| watch.end(&call.args));
                 Ended::new(call, ending, watch).show(run.session);
             }
             tally.ended(ending.outcome);
             let succeeded = flags & MINDS_SUCCESS == 0
                 || ended::succeeded(&ending, entry.nr(), |index| entry.arg(index));
-            run.sequence.ended(flags, succeeded);
+            run.course.sequence.ended(flags, succeeded);
             if succeeded && flags & flag::SKIP_SUCCESS != 0 {
                 entry.record(ending);
                 entry.set_over();
@@ -368,12 +545,12 @@ impl Batch {
                 tally.due += 1;
             }
         }
-        marked.clear(run.state);
+        marked.clear(run.course.state);
         if let Some(first_due) = first_due {
             self.walk = first_due;
         }
         self.due = tally.due;
-        tally
+        Some(tally)
     }
 
     /// Takes up to `most` completions for delivery, and shows each to `put`.
@@ -440,7 +617,33 @@ fn referred(before: &[u8], walk: &Walk, is_load: bool, arg: u64) -> Option<u64> 
     is_read.then_some(u64::from_ne_bytes(field))
 }
 
+/// Fills in the arguments of an entry that come from earlier calls, which lie `before` it in the
+/// message. Says how the call ends where one cannot be read.
+#[inline]
+fn resolve(before: &[u8], entry: &mut Entry<'_>, walk: &Walk) -> core::result::Result<(), Ending> {
+    let kinds = entry.arg_kinds();
+    let mut references = references(kinds);
+    while references != 0 {
+        let lowest = references.trailing_zeros();
+        references &= references - 1;
+        let index = (lowest / ARG_KIND_BITS) as usize;
+        let is_load = kinds >> lowest & 1 == 0;
+        let Some(value) = referred(before, walk, is_load, entry.arg(index)) else {
+            return Err(Ending::not_started(errno::EFAULT));
+        };
+        entry.set_arg(index, value);
+    }
+    Ok(())
+}
+
 impl Run<'_> {
+    /// Whether calls may be made by the loop that asks nobody and tells nobody.
+    #[inline]
+    fn is_fast(&self) -> bool {
+        let course = &self.course;
+        course.sequence.goes_on() && !course.asks && !course.is_watched
+    }
+
     /// Executes an entry, behind what lies `before` it in the message. `made`: it was called
     /// already, and this came back.
     #[inline]
@@ -452,20 +655,12 @@ impl Run<'_> {
         made: Option<shim::Called>,
         results: &mut Results,
     ) -> Ending {
-        let (nr, kinds, timeout_ns) = (entry.nr(), entry.arg_kinds(), entry.timeout_ns());
-        let mut references = references(kinds);
-        while references != 0 {
-            let lowest = references.trailing_zeros();
-            references &= references - 1;
-            let index = (lowest / ARG_KIND_BITS) as usize;
-            let is_load = kinds >> lowest & 1 == 0;
-            let Some(value) = referred(before, walk, is_load, entry.arg(index)) else {
-                return Ending::not_started(errno::EFAULT);
-            };
-            entry.set_arg(index, value);
+        let (nr, timeout_ns) = (entry.nr(), entry.timeout_ns());
+        if let Err(ending) = resolve(before, entry, walk) {
+            return ending;
         }
-        if self.is_watched {
-            self.watch = Some(Watch::begin(&entry.args()));
+        if self.course.is_watched {
+            self.course.watch = Some(Watch::begin(&entry.args()));
         }
         if timeout_ns != 0 || is_special(nr) {
             return self.special(nr, &entry.args(), timeout_ns, results);
@@ -490,14 +685,16 @@ impl Run<'_> {
         results: &mut Results,
     ) -> Ending {
         match nr {
-            EXIT | EXIT_GROUP if !self.may_exit => return Ending::not_started(errno::EAGAIN),
+            EXIT | EXIT_GROUP if !self.course.may_exit => {
+                return Ending::not_started(errno::EAGAIN);
+            }
             EXIT | EXIT_GROUP => {
                 // It never returns: its completion says that it is about to be made.
-                self.farewell = Some(Farewell { nr, args: *args });
-                self.sequence.stop(Ending::not_started(errno::ESRCH));
+                self.course.farewell = Some(Farewell { nr, args: *args });
+                self.course.sequence.stop(Ending::not_started(errno::ESRCH));
                 return Ending::ran(0);
             }
-            EXECVE | EXECVEAT if self.in_get_signal => {
+            EXECVE | EXECVEAT if self.course.in_get_signal => {
                 return Ending::not_started(errno::EAGAIN);
             }
             _ => {}
@@ -512,7 +709,7 @@ impl Run<'_> {
         if sender::program() != program {
             // Another program's memory.
             results.close();
-            self.sequence.stop(Ending::not_started(errno::ESRCH));
+            self.course.sequence.stop(Ending::not_started(errno::ESRCH));
         }
         ending
     }

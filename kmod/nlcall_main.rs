@@ -32,8 +32,8 @@
 //! | `shim.rs`, `shim.c`, `shim.h` | what Rust cannot reach |
 //!
 //! The rest knows no kernel types and is tested on the host (`pure.rs`): `parse`, `policy`,
-//! `calls` (the life of a call, after `docs/lifecycle.md`), `entries` (INLINE calls in their
-//! message), `roster` (the list of workers), `latency` (how long calls took), `ended`, `sched`,
+//! `answer` (what seccomp said), `calls` (the life of a call, after `docs/lifecycle.md`), `entries`
+//! (INLINE calls in their message), `roster` (the list of workers), `latency` (how long calls took), `ended`, `sched`,
 //! `owner`, `gate`, `parcels`, `settings`, `reject`, `text`.
 
 use kernel::{
@@ -45,6 +45,7 @@ use kernel::{
 };
 
 pub mod abroad;
+pub mod answer;
 pub mod area;
 pub mod burst;
 pub mod calls;

@@ -6,6 +6,7 @@
 //! tests and property tests run them. What binds them to the kernel is in the other files of this
 //! folder.
 
+pub mod answer;
 pub mod burst;
 pub mod calls;
 pub mod chain;

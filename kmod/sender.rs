@@ -40,6 +40,17 @@ pub fn is_exiting() -> bool {
     shim::sender() & sender_is::EXITING != 0
 }
 
+/// Whether the current thread is under seccomp.
+pub fn is_filtered() -> bool {
+    shim::sender() & sender_is::SECCOMP != 0
+}
+
+/// The number of the current thread.
+pub fn tid() -> u32 {
+    // SAFETY: The field of `current` never changes while it can make calls.
+    unsafe { (*Task::current_raw()).pid as u32 }
+}
+
 /// The address space of the current thread, to compare; null where it has none any more.
 pub fn program() -> *const bindings::mm_struct {
     // SAFETY: The field of `current` is changed by `current` alone.
@@ -80,12 +91,6 @@ pub fn check() -> Result<(), Rejection> {
         return Err(reject!(
             EOPNOTSUPP,
             "32-bit and x32 senders are not supported"
-        ));
-    }
-    if sender & sender_is::SECCOMP != 0 {
-        return Err(reject!(
-            EOPNOTSUPP,
-            "the sender is under seccomp, which this version cannot ask"
         ));
     }
     access()

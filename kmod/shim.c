@@ -12,9 +12,11 @@
 #include <linux/kprobes.h>
 #include <linux/module.h>
 #include <linux/preempt.h>
+#include <linux/ptrace.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
 #include <linux/sched/vhost_task.h>
+#include <linux/seccomp.h>
 #include <linux/slab.h>
 #include <linux/static_call.h>
 #include <linux/syscalls.h>
@@ -81,6 +83,7 @@ DEFINE_STATIC_CALL_NULL(nlcall_work, task_work_run);
 DEFINE_STATIC_CALL_NULL(nlcall_put, put_files_struct);
 DEFINE_STATIC_CALL_RET0(nlcall_wake, wake_up_state);
 DEFINE_STATIC_CALL_RET0(nlcall_zap, zap_other_threads);
+DEFINE_STATIC_CALL_RET0(nlcall_permit, __seccomp_permit_syscall);
 
 /*
  * A disabled kprobe resolves a symbol and patches nothing. Its address lies
@@ -118,6 +121,7 @@ static int nlcall_resolve_all(void)
 	       nlcall_resolve(nlcall_put, "put_files_struct") ?:
 	       nlcall_resolve(nlcall_wake, "wake_up_state") ?:
 	       nlcall_resolve(nlcall_zap, "zap_other_threads") ?:
+	       nlcall_resolve(nlcall_permit, "__seccomp_permit_syscall") ?:
 	       nlcall_target_init();
 }
 
@@ -452,18 +456,23 @@ struct nlcall_called nlcall_call_until(u32 nr, const u64 *args, s64 deadline)
 	return called;
 }
 
-/* Marks the thread while it executes INLINE calls. */
-static void nlcall_inline_in(struct preempt_notifier *notifier, int cpu)
+/* Marks the thread while it executes INLINE calls, and while it is asked about one. */
+static void nlcall_marked_in(struct preempt_notifier *notifier, int cpu)
 {
 }
 
-static void nlcall_inline_out(struct preempt_notifier *notifier, struct task_struct *next)
+static void nlcall_marked_out(struct preempt_notifier *notifier, struct task_struct *next)
 {
 }
 
 static struct preempt_ops nlcall_inline_ops = {
-	.sched_in	= nlcall_inline_in,
-	.sched_out	= nlcall_inline_out,
+	.sched_in	= nlcall_marked_in,
+	.sched_out	= nlcall_marked_out,
+};
+
+static struct preempt_ops nlcall_asking_ops = {
+	.sched_in	= nlcall_marked_in,
+	.sched_out	= nlcall_marked_out,
 };
 
 static bool nlcall_is_inline(void)
@@ -471,7 +480,7 @@ static bool nlcall_is_inline(void)
 	struct preempt_notifier *notifier;
 
 	hlist_for_each_entry(notifier, &current->preempt_notifiers, link)
-		if (notifier->ops == &nlcall_inline_ops)
+		if (notifier->ops == &nlcall_inline_ops || notifier->ops == &nlcall_asking_ops)
 			return true;
 	return false;
 }
@@ -681,6 +690,89 @@ u32 nlcall_run(const struct nlcall_row *row, struct nlcall_results __user *head,
 	return nlcall_loop(row, false, head, done, open, last);
 }
 
+/* The question whether current may make a call. */
+
+/* What seccomp, a tracer and a supervisor see of the call. */
+static void nlcall_show(struct pt_regs *regs, const struct nlcall_question *q)
+{
+	regs->orig_ax = q->nr;
+	regs->ax = q->ret;
+	regs->di = q->args[0];
+	regs->si = q->args[1];
+	regs->dx = q->args[2];
+	regs->r10 = q->args[3];
+	regs->r8 = q->args[4];
+	regs->r9 = q->args[5];
+}
+
+static void nlcall_see(const struct pt_regs *regs, struct nlcall_question *q)
+{
+	q->nr = regs->orig_ax;
+	q->ret = regs->ax;
+	q->args[0] = regs->di;
+	q->args[1] = regs->si;
+	q->args[2] = regs->dx;
+	q->args[3] = regs->r10;
+	q->args[4] = regs->r8;
+	q->args[5] = regs->r9;
+}
+
+/* The thread was killed by a filter, or a signal is to be handled. */
+static bool nlcall_is_stopped(void)
+{
+	return current->seccomp.mode > SECCOMP_MODE_FILTER || task_sigpending(current);
+}
+
+unsigned int nlcall_ask(struct nlcall_question *q)
+{
+	struct pt_regs *regs = current_pt_regs();
+	struct nlcall_question own;
+	bool permitted;
+
+	q->ret = -ENOSYS;
+	/* Whom a filter killed is not to be asked about any more. */
+	if (current->seccomp.mode > SECCOMP_MODE_FILTER)
+		return NLCALL_ANSWER_STOP;
+	/* Task work that was added by now runs when this piece of it has returned. */
+	clear_thread_flag(TIF_NOTIFY_SIGNAL);
+	nlcall_see(regs, &own);
+	preempt_notifier_init(&q->mark, &nlcall_asking_ops);
+	scoped_guard(preempt)
+		preempt_notifier_register(&q->mark);
+	nlcall_show(regs, q);
+	permitted = static_call(nlcall_permit)();
+	nlcall_see(regs, q);
+	nlcall_show(regs, &own);
+	scoped_guard(preempt)
+		preempt_notifier_unregister(&q->mark);
+
+	if (permitted)
+		return NLCALL_ANSWER_YES;
+	/* The handler was to find the number where the result goes: see syscall_rollback(). */
+	if (q->ret == (s64)q->nr && sigismember(&current->pending.signal, SIGSYS))
+		q->ret = -ENOSYS;
+	if (nlcall_is_stopped())
+		return NLCALL_ANSWER_STOP;
+	/* Other task work interrupted a supervisor's answer. */
+	if (q->ret == -ERESTARTSYS && test_thread_flag(TIF_NOTIFY_SIGNAL))
+		return NLCALL_ANSWER_LATER;
+	return NLCALL_ANSWER_NO;
+}
+
+/* A filter ends the thread instead of answering: its exit runs the errand. */
+static void nlcall_bequeath(void)
+{
+	struct nlcall_question *q;
+	struct hlist_node *next;
+
+	hlist_for_each_entry_safe(q, next, &current->preempt_notifiers, mark.link) {
+		if (q->mark.ops != &nlcall_asking_ops)
+			continue;
+		preempt_notifier_unregister(&q->mark);
+		WARN_ON_ONCE(task_work_add(current, q->heir, TWA_NONE));
+	}
+}
+
 /*
  * A thread ends. Where none is left but workers, the process ends with its
  * status, as exit_group() would end it; the workers would keep it alive, and
@@ -692,7 +784,11 @@ static void nlcall_exit_probe(void *data, struct task_struct *p, bool group_dead
 	struct task_struct *t;
 	unsigned long flags;
 
-	if (p->flags & (PF_KTHREAD | PF_USER_WORKER) || !nlcall_has_sessions())
+	if (p->flags & (PF_KTHREAD | PF_USER_WORKER))
+		return;
+	if (unlikely(!hlist_empty(&current->preempt_notifiers)))
+		nlcall_bequeath();
+	if (!nlcall_has_sessions())
 		return;
 	scoped_guard(rcu)
 		for_each_thread(p, t)

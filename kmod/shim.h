@@ -9,7 +9,9 @@
 
 #include <linux/types.h>
 #include <linux/bits.h>
+#include <linux/preempt.h>
 
+struct callback_head;
 struct cred;
 struct netlink_ext_ack;
 struct nlattr;
@@ -113,6 +115,27 @@ struct nlcall_called nlcall_call_until(u32 nr, const u64 *args, s64 deadline);
 #define NLCALL_MARK_SIZE	24
 unsigned long nlcall_inline_begin(struct preempt_notifier *mark);
 void nlcall_inline_end(struct preempt_notifier *mark, unsigned long state);
+/*
+ * The question to seccomp whether current may make a call, on its way to user
+ * mode; only where it is under seccomp, and inside the last piece of task work
+ * that it has. @nr and @args are those of the call, and come back as a tracer
+ * left them; @ret comes back as what the call is to return where it is not to
+ * be made. The question is lent until the answer. Where there is none, since a
+ * filter ends the thread, the question is over, and @heir was added to the
+ * thread's task work, which runs before the thread is gone.
+ */
+struct nlcall_question {
+	struct preempt_notifier mark;
+	struct callback_head *heir;
+	u64 nr;
+	u64 args[6];
+	s64 ret;
+};
+#define NLCALL_ANSWER_NO	0	/* not to be made */
+#define NLCALL_ANSWER_YES	1	/* to be made */
+#define NLCALL_ANSWER_STOP	2	/* not to be made, nor any other: a signal is pending */
+#define NLCALL_ANSWER_LATER	3	/* to be asked again, after other task work */
+unsigned int nlcall_ask(struct nlcall_question *question);
 /* Whether an execve may pull the signal handlers from under a get_signal(). */
 bool nlcall_may_be_in_get_signal(void);
 

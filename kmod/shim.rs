@@ -24,6 +24,7 @@ use kernel::{
 };
 
 use crate::{
+    answer::Bare,
     ended,
     entries::Row,
     policy,
@@ -73,6 +74,16 @@ pub mod ffi {
         pub(super) from: u64,
         pub(super) count: u32,
         pub(super) is_plain: bool,
+    }
+
+    /// `struct nlcall_question`.
+    #[repr(C)]
+    pub(super) struct Question {
+        pub(super) mark: Mark,
+        pub(super) heir: *mut bindings::callback_head,
+        pub(super) nr: u64,
+        pub(super) args: [u64; 6],
+        pub(super) ret: i64,
     }
 
     /// `struct preempt_notifier`, of which C alone knows the inside.
@@ -140,6 +151,7 @@ pub mod ffi {
         ) -> u32;
         pub(super) fn nlcall_inline_begin(mark: *mut Mark) -> c_ulong;
         pub(super) fn nlcall_inline_end(mark: *mut Mark, state: c_ulong);
+        pub(super) fn nlcall_ask(question: *mut Question) -> c_uint;
         pub(super) fn nlcall_may_be_in_get_signal() -> bool;
         pub(super) fn nlcall_put_result(
             head: *mut c_void,
@@ -661,6 +673,66 @@ impl Drop for InForce<'_> {
     fn drop(&mut self) {
         // SAFETY: In force since this was made, by the same thread: the pointers do not leave it.
         unsafe { ffi::nlcall_burst_end(self.cred.as_ptr(), self.old) };
+    }
+}
+
+/// A question to seccomp.
+pub struct Question(ffi::Question);
+
+/// What came of a question.
+pub enum Asked {
+    /// The call may be made, as the value says.
+    Yes(Bare),
+    /// It may not; what a plain call would return.
+    No(i64),
+    /// The same, and no other call shall be made: a signal is pending, or the thread is ending.
+    Stop(i64),
+    /// There was no answer, since other task work is to run first.
+    Later,
+}
+
+impl Question {
+    /// No question.
+    pub const fn new() -> Self {
+        Self(ffi::Question {
+            mark: ffi::Mark([0; 3]),
+            heir: core::ptr::null_mut(),
+            nr: 0,
+            args: [0; 6],
+            ret: 0,
+        })
+    }
+
+    /// Asks seccomp whether the current thread may make a call. Does not return where that ends
+    /// the thread: then `heir` is task work of it, and the question is over.
+    ///
+    /// # Safety
+    ///
+    /// The current thread is in the last piece of its task work, and there is nothing on its stack
+    /// that would have to be dropped. `this` is valid until the answer, or until `heir` runs, a
+    /// complete callback that is not in use.
+    pub unsafe fn ask(this: *mut Self, heir: *mut bindings::callback_head, call: &Bare) -> Asked {
+        const NO: u32 = 0;
+        const YES: u32 = 1;
+        const STOP: u32 = 2;
+
+        // SAFETY: By the caller's promise.
+        unsafe {
+            let question = &raw mut (*this).0;
+            (*question).heir = heir;
+            (*question).nr = u64::from(call.nr);
+            (*question).args = call.args;
+            match ffi::nlcall_ask(question) {
+                NO => Asked::No((*question).ret),
+                YES => Asked::Yes(Bare {
+                    // A number that is none, of a tracer, is none here either.
+                    nr: u32::try_from((*question).nr).unwrap_or(u32::MAX),
+                    args: (*question).args,
+                }),
+                STOP => Asked::Stop((*question).ret),
+                _ => Asked::Later,
+            }
+        }
     }
 }
 

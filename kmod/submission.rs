@@ -16,6 +16,7 @@ use kernel::{
 use crate::{
     area,
     calls::{
+        Consultation,
         Incoming,
         Index,
         List,
@@ -24,10 +25,13 @@ use crate::{
     ended::Ending,
     errand::{
         Errand,
+        Pause,
         Queue, //
     },
     inline::{
+        Arrival,
         Batch,
+        Course,
         Farewell,
         Received,
         Run,
@@ -96,6 +100,14 @@ pub(crate) struct Submission<'a> {
     pub(crate) seq: u32,
 }
 
+/// How far a thread came with what it brings.
+pub(crate) enum Arrived {
+    /// To the end; a call may be left that ends the thread.
+    Over(Option<Farewell>),
+    /// To a question to seccomp, which the errand names; it goes on with the answer.
+    Asks(KBox<Errand>),
+}
+
 type Guard<'a> =
     kernel::sync::lock::Guard<'a, Inner, kernel::sync::lock::spinlock::SpinLockIrqBackend>;
 
@@ -114,6 +126,14 @@ impl Session {
         let mut calls = List::new();
         if submit.workers() > 0 {
             self.may_submit()?;
+            let passes = submit.refers() || submit.area().is_some();
+            if passes && sender::is_filtered() {
+                // What the arguments will be is known only where another thread makes the call.
+                return Err(reject!(
+                    EOPNOTSUPP,
+                    "DATA, or a chain that passes results, from under seccomp: only INLINE chains"
+                ));
+            }
             calls = self.accept_for_workers(submit, &sender::credentials())?;
         }
         // The session keeps one; where it is away, another is made outside of the lock.
@@ -462,28 +482,40 @@ impl Session {
         drop(inner);
         // The thread is inside a system call, so its task work will run.
         if let Err((errand, session)) = errand.send(self.clone()) {
-            session.arrive(errand, false);
+            // It is ending, and makes no call any more.
+            session.arrive(errand, Arrival::LAST);
         }
     }
 
-    /// What the current thread does for the session in its task work. Says which call is to end
-    /// the thread; `may_exit`: it may be ended.
+    /// What the current thread does for the session in its task work. Goes on behind a question to
+    /// seccomp.
     pub(crate) fn arrive(
         self: Arc<Self>,
         mut errand: KBox<Errand>,
-        may_exit: bool,
-    ) -> Option<Farewell> {
+        arrival: Arrival,
+    ) -> Arrived {
         if errand.is_empty() {
-            self.arrive_for_worker();
+            self.arrive_for_worker(arrival.exiting);
         }
-        let mut run = Run::new(&self, may_exit, errand.in_get_signal);
         // What comes behind, once this thread's place among those that arrive is given up.
-        let mut later = None;
+        let (mut course, mut later) = match errand.pause.take() {
+            None => (Course::new(errand.in_get_signal, arrival), None),
+            Some(pause) => (pause.course, pause.later),
+        };
+        course.look_at(arrival);
+        let mut run = Run::new(&self, course);
         loop {
-            if !errand.calls.is_empty() {
-                self.arrive_for_workers(&mut errand.calls);
-            }
-            let tally = errand.run(&mut run);
+            let asks = !errand.calls.is_empty()
+                && self.arrive_for_workers(&mut errand.calls, &mut run.course, arrival.exiting);
+            let tally = if asks { None } else { errand.run(&mut run) };
+            let Some(tally) = tally else {
+                errand.pause = Some(Pause {
+                    course: run.course,
+                    later,
+                });
+                errand.session = Some(self);
+                return Arrived::Asks(errand);
+            };
             let has_due = tally.is_some_and(|tally| tally.due > 0);
             self.account(errand, tally, &mut later);
             if has_due {
@@ -491,30 +523,87 @@ impl Session {
             }
             match later.as_mut().and_then(Queue::pop) {
                 Some(next) => errand = next,
-                None => return run.farewell(),
+                None => return Arrived::Over(run.course.farewell()),
             }
         }
     }
 
     /// The thread was asked to make a worker.
-    fn arrive_for_worker(self: &Arc<Self>) {
+    fn arrive_for_worker(self: &Arc<Self>, exiting: bool) {
         self.inner().lock().asked = false;
-        if sender::is_exiting() {
+        if exiting {
             self.ask_another();
         } else {
             self.provide();
         }
     }
 
-    /// The thread brings calls for workers.
-    fn arrive_for_workers(self: &Arc<Self>, calls: &mut List) {
-        let exiting = sender::is_exiting();
+    /// The thread brings calls for workers. Says whether seccomp is to be asked about one of them
+    /// before it goes on.
+    fn arrive_for_workers(
+        self: &Arc<Self>,
+        calls: &mut List,
+        course: &mut Course,
+        exiting: bool,
+    ) -> bool {
+        if course.asks() && self.consult(calls, course, exiting) {
+            return true;
+        }
         self.take_over(calls, exiting);
         if exiting {
             self.flush_soon();
         } else {
             self.provide();
         }
+        false
+    }
+
+    /// Queues the calls that seccomp permits, and ends the others. Says whether it is to be asked
+    /// about one; otherwise it leaves those that nobody will execute.
+    #[cold]
+    fn consult(self: &Arc<Self>, calls: &mut List, course: &mut Course, exiting: bool) -> bool {
+        let asker = sender::tid();
+        let mut answer = course.answer();
+        let mut has_ended = false;
+        let asks = loop {
+            let next = {
+                let mut inner = self.inner().lock();
+                let table = &mut inner.calls;
+                let last = answer
+                    .take()
+                    .and_then(|(index, answer)| table.answer(index, asker, answer));
+                if exiting || inner.state != SessionState::Open {
+                    break false;
+                }
+                let table = &mut inner.calls;
+                match course.unasked() {
+                    None => table.consult(calls, asker, last),
+                    Some(ending) => {
+                        table.queue(calls, STRIDE, Some(ending));
+                        match calls.is_empty() {
+                            true => Consultation::Over,
+                            false => Consultation::Ended,
+                        }
+                    }
+                }
+            };
+            match next {
+                Consultation::Ask(index, call) => {
+                    course.ask(Some(index), call);
+                    break true;
+                }
+                Consultation::Queued => self.provide(),
+                Consultation::Ended => has_ended = true,
+                Consultation::Over => break false,
+            }
+        };
+        if has_ended || course.unasked().is_some() {
+            while self.inner().lock().calls.end_broken(STRIDE) {}
+            self.discard();
+            // What has ended shall not wait for an answer.
+            self.flush();
+        }
+        asks
     }
 
     /// An errand is over: counts what became of its INLINE calls, and keeps it for the next

@@ -143,6 +143,9 @@ impl Assignment {
     /// call's time. Says how the call ends where it cannot start.
     fn prepare(&mut self) -> core::result::Result<(), Ending> {
         let call = &mut self.call;
+        if let Some(ending) = call.instead {
+            return Err(ending);
+        }
         for (arg, source) in call.loads.iter() {
             let value = &mut call.args[arg];
             if let Source::LoadArea(_) | Source::Data | Source::Out = source {

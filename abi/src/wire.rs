@@ -503,14 +503,17 @@ pub struct Reloc {
 pub enum Outcome {
     /// The call ran to its end; `ret` is its own result, errors included.
     Ran = 0,
-    /// The call never started; `ret` says why (`-EAGAIN`: no worker could be made; `-ESRCH`: the
-    /// process ended or executed another program).
+    /// The call never started; `ret` says why (`-EAGAIN`: no worker could be made, or seccomp not be
+    /// asked; `-EINTR`: a signal came first; `-ESRCH`: the process or its thread ended, or executed
+    /// another program).
     NotStarted = 1,
     /// Cancelled before it started; `ret` is `-ECANCELED`.
     Canceled = 2,
     /// Its time limit passed; `ret` is `-ETIME`.
     TimedOut = 3,
-    /// Refused in the sender's context after it was accepted (seccomp); `ret` is the errno.
+    /// Refused by seccomp, which was asked on behalf of the submitting thread; `ret` is what a plain
+    /// call would have returned: mostly an error, or the value that a supervisor or a tracer gave.
+    /// Where a signal was raised instead (`SECCOMP_RET_TRAP`), it is `-ENOSYS`.
     Refused = 4,
     /// It started and was interrupted (cancel, end of the process); `ret` is `-EINTR` and
     /// `restart` says how the kernel would have restarted it. It may have had effects.

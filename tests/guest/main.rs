@@ -27,6 +27,7 @@ mod random_events;
 mod reloaded;
 mod run;
 mod scenes;
+mod seccomp;
 mod targets;
 mod timeouts;
 
@@ -44,6 +45,7 @@ fn main() -> ExitCode {
         ("lifecycle", lifecycle::TESTS),
         ("promises", promises::TESTS),
         ("inline", inline::TESTS),
+        ("seccomp", seccomp::TESTS),
         ("limits", limits::TESTS),
         ("chains", chains::TESTS),
         ("targets", targets::TESTS),

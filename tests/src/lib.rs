@@ -17,6 +17,7 @@ pub mod patience;
 pub mod pipe;
 pub mod process;
 pub mod results;
+pub mod seccomp;
 pub mod session;
 pub mod socket;
 pub mod threads;

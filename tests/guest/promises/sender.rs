@@ -28,58 +28,12 @@ use crate::{
 };
 
 pub const TESTS: &[Test] = tests![
-    a_sender_under_seccomp_is_refused,
     a_32_bit_sender_is_refused,
     a_call_may_not_submit_calls,
     only_root_may_submit_by_default,
     a_group_may_be_let_in,
     a_wrong_access_parameter_is_no_access,
 ];
-
-fn a_sender_under_seccomp_is_refused() {
-    let mut child = Child::fork(|_| {
-        let mut socket = RawSocket::open();
-        socket.accept([calls::getpid()]);
-        socket.completions(1);
-        allow_everything_by_filter();
-        let answer = socket.submit([calls::getpid()]);
-        assert!(
-            answer.is_rejection(libc::EOPNOTSUPP, "seccomp"),
-            "{answer:?}"
-        );
-        socket.assert_no_more_completions();
-        let answer = RawSocket::open().submit([calls::getpid()]);
-        assert!(
-            answer.is_rejection(libc::EOPNOTSUPP, "seccomp"),
-            "{answer:?}"
-        );
-        // Asking is no submission.
-        assert!(Session::open().is_ok());
-    });
-    child.succeed();
-}
-
-/// Puts this thread under a seccomp filter that allows every call.
-fn allow_everything_by_filter() {
-    const BPF_RET: u16 = 0x06;
-    let mut filter = [libc::sock_filter {
-        code: BPF_RET,
-        jt: 0,
-        jf: 0,
-        k: libc::SECCOMP_RET_ALLOW,
-    }];
-    let program = libc::sock_fprog {
-        len: 1,
-        filter: filter.as_mut_ptr(),
-    };
-    let no = 0_usize;
-    // SAFETY: the option takes no pointers.
-    let set = unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1_usize, no, no, no) };
-    assert_eq!(set, 0);
-    // SAFETY: the program outlives the call, which copies it.
-    let set = unsafe { libc::prctl(libc::PR_SET_SECCOMP, libc::SECCOMP_MODE_FILTER, &program) };
-    assert_eq!(set, 0, "a seccomp filter");
-}
 
 fn a_32_bit_sender_is_refused() {
     /// `sendto` of `arch/x86/entry/syscalls/syscall_32.tbl`.

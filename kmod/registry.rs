@@ -111,16 +111,20 @@ extern "C" fn nlcall_has_sessions() -> bool {
     COUNT.load(Relaxed) != 0
 }
 
-/// A process ends, but for its workers, or executes another program: its sessions end. Says
-/// whether it had any.
+/// Whether a process has any session.
 #[no_mangle]
-extern "C" fn nlcall_process_ends(tgid: *const bindings::pid) -> bool {
-    let mut had = false;
+extern "C" fn nlcall_has_session(tgid: *const bindings::pid) -> bool {
+    let mut has = false;
+    for_each(|session| has |= session.owner().is(tgid));
+    has
+}
+
+/// A process ends, but for its workers, or executes another program: its sessions end.
+#[no_mangle]
+extern "C" fn nlcall_process_ends(tgid: *const bindings::pid) {
     for_each(|session| {
         if session.owner().is(tgid) {
             session.end(End::Process);
-            had = true;
         }
     });
-    had
 }

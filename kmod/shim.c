@@ -794,15 +794,19 @@ static void nlcall_exit_probe(void *data, struct task_struct *p, bool group_dead
 		for_each_thread(p, t)
 			if (!(t->flags & (PF_EXITING | PF_USER_WORKER)))
 				return;
-	if (!nlcall_process_ends(task_tgid(p)) || group_dead)
+	if (!nlcall_has_session(task_tgid(p)))
 		return;
-	spin_lock_irqsave(&p->sighand->siglock, flags);
-	if (!(signal->flags & SIGNAL_GROUP_EXIT) && !signal->group_exec_task) {
-		signal->flags = SIGNAL_GROUP_EXIT;
-		signal->group_exit_code = p->exit_code;
-		static_call(nlcall_zap)(p);
+	/* First the status: a worker that is told to go may be gone at once. */
+	if (!group_dead) {
+		spin_lock_irqsave(&p->sighand->siglock, flags);
+		if (!(signal->flags & SIGNAL_GROUP_EXIT) && !signal->group_exec_task) {
+			signal->flags = SIGNAL_GROUP_EXIT;
+			signal->group_exit_code = p->exit_code;
+			static_call(nlcall_zap)(p);
+		}
+		spin_unlock_irqrestore(&p->sighand->siglock, flags);
 	}
-	spin_unlock_irqrestore(&p->sighand->siglock, flags);
+	nlcall_process_ends(task_tgid(p));
 }
 
 /* A process executes another program: what it began before is over. */

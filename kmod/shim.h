@@ -256,7 +256,8 @@ void nlcall_worker_killed(void *worker);
 void nlcall_worker_blocked(void *worker);
 void nlcall_worker_late(void *worker, u32 call);
 bool nlcall_has_sessions(void);
-bool nlcall_process_ends(struct pid *tgid);
+bool nlcall_has_session(struct pid *tgid);
+void nlcall_process_ends(struct pid *tgid);
 void nlcall_message_gone(void *session);
 /* For each number the argument that tells a short transfer, or 0; see ended.rs. */
 extern const u8 nlcall_lengths[];

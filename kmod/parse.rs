@@ -1215,10 +1215,16 @@ fn judge_for(
         None => policy::entry(nr),
     };
     let Some(judgement) = judgement else {
-        return Err(reject!(
-            ENOSYS,
-            "call {index}: no system call has the number {nr}"
-        ));
+        // __X32_SYSCALL_BIT of arch/x86/include/uapi/asm/unistd.h.
+        const X32: u32 = 0x4000_0000;
+        return Err(if nr & X32 != 0 && nr & !X32 < 1024 {
+            reject!(
+                ENOSYS,
+                "call {index}: {nr} is an x32 number: use the 64-bit one"
+            )
+        } else {
+            reject!(ENOSYS, "call {index}: no system call has the number {nr}")
+        });
     };
     let refused = |advice| {
         let (name, reason) = (policy::name(nr), judgement.reason.unwrap_or(""));

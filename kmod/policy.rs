@@ -79,7 +79,15 @@ const SELF: &str = "only INLINE for id 0: that is the worker";
 const TIED: &str = "tied to the thread or its exit";
 const PRIORITY_INHERITANCE: &str = "only INLINE for PI: the thread is the owner";
 const UNSHARE: &str = "only INLINE to unshare: the worker would";
-const VIRTUAL_CPU: &str = "only INLINE for a virtual CPU: its registers";
+const DEVICES: &str = "only INLINE for terminals, vCPUs, FIOASYNC: the thread's";
+const SIGNAL_OWNER: &str = "only INLINE for leases, F_NOTIFY, O_ASYNC: it gets signals";
+const THREAD_CLOCK: &str = "only INLINE for a thread's clock: the worker's";
+const OWN_NAME: &str = "only INLINE for PIDFD_SELF, siginfo: the thread";
+const OWN_CHILDREN: &str = "only INLINE for __WNOTHREAD: the worker has none";
+const OWN_LABEL: &str = "only INLINE for all but CURRENT: of the thread";
+const OWN_ROOT: &str = "only INLINE for FD_FAILFS_ROOT: asks who shares it";
+const KERNEL_CODE: &str = "a kernel's si_code: only to the thread itself";
+const CREATOR: &str = "under kernel.shm_rmid_forced it goes with the worker";
 const OF_THREAD: &str = "where it asks about the thread: the worker";
 const ABOUT_WORKER: &str = "answers about the worker";
 
@@ -115,7 +123,23 @@ static RULES: &[Rule] = rules! {
     InlineOnly CPU_STATE {
         arch_prctl, iopl, ioperm, personality, pkey_alloc,
     }
-    InlineOnly VIRTUAL_CPU { ioctl if runs_a_virtual_cpu }
+    InlineOnly DEVICES { ioctl if ioctl_of_thread }
+    InlineOnly SIGNAL_OWNER { fcntl if makes_signal_owner }
+    InlineOnly THREAD_CLOCK {
+        timer_create if |args| is_thread_clock(args[0]),
+        clock_nanosleep if |args| is_thread_clock(args[0]),
+    }
+    // PIDFD_SELF_THREAD is -10000.
+    InlineOnly OWN_NAME { pidfd_send_signal if |args| args[0] as i32 == -10000 || args[2] != 0 }
+    // __WNOTHREAD: children of the calling thread only.
+    InlineOnly OWN_CHILDREN {
+        wait4 if |args| args[2] & 0x2000_0000 != 0,
+        waitid if |args| args[3] & 0x2000_0000 != 0,
+    }
+    // LSM_ATTR_CURRENT is 100: part of the credentials.
+    InlineOnly OWN_LABEL { lsm_get_self_attr if |args| args[0] as u32 != 100 }
+    // FD_FAILFS_ROOT is -10004.
+    InlineOnly OWN_ROOT { fchroot if |args| args[0] as i32 == -10004 }
     InlineOnly CREDENTIALS {
         setuid, setgid, setreuid, setregid, setresuid, setresgid, setfsuid, setfsgid, setgroups,
         capset, keyctl, add_key, request_key, landlock_restrict_self, lsm_set_self_attr,
@@ -138,6 +162,8 @@ static RULES: &[Rule] = rules! {
         ioprio_get if |args| args[0] as u32 == 1 && args[1] as u32 == 0,
         ioprio_set if |args| args[0] as u32 == 1 && args[1] as u32 == 0,
         get_robust_list if |args| args[0] as u32 == 0,
+        // With PERF_FLAG_PID_CGROUP, 4, the id is a descriptor.
+        perf_event_open if |args| args[1] as u32 == 0 && args[4] & 4 == 0,
     }
     InlineOnly TIED {
         ptrace, semop, semtimedop, io_uring_setup, io_uring_enter, io_uring_register,
@@ -149,23 +175,55 @@ static RULES: &[Rule] = rules! {
         gettid, getcpu, sched_yield, rt_sigtimedwait, signalfd, signalfd4,
     }
     Differs OF_THREAD {
-        // RUSAGE_THREAD is 1, CLOCK_THREAD_CPUTIME_ID is 3.
+        // RUSAGE_THREAD is 1.
         getrusage if |args| args[0] as u32 == 1,
-        clock_gettime if |args| args[0] as u32 == 3,
-        clock_getres if |args| args[0] as u32 == 3,
-        clock_nanosleep if |args| args[0] as u32 == 3,
-        timer_create if |args| args[0] as u32 == 3,
-        perf_event_open if |args| args[1] as u32 == 0,
-        // __WNOTHREAD: children of the calling thread only.
-        wait4 if |args| args[2] & 0x2000_0000 != 0,
-        waitid if |args| args[3] & 0x2000_0000 != 0,
+        clock_gettime if |args| is_thread_clock(args[0]),
     }
+    Differs KERNEL_CODE { rt_sigqueueinfo, rt_tgsigqueueinfo }
+    Differs CREATOR { shmget }
 };
 
-/// KVM_RUN and MSHV_RUN_VP: the kernel does not keep a worker's floating point registers, which a
-/// virtual processor would share.
-fn runs_a_virtual_cpu(args: &[u64; 6]) -> bool {
-    args[1] as u32 == 0xae80 || args[1] & 0xffff == 0xb800
+/// Whether a device would take the thread for more than the one that asks.
+fn ioctl_of_thread(args: &[u64; 6]) -> bool {
+    let command = args[1] as u32;
+    match command {
+        // Changes of a terminal: TCSETS to TCSETAF, TCSBRK, TCXONC, TCFLSH, TIOCSPGRP, TIOCSETD,
+        // TCSBRKP, TIOCSBRK, TIOCCBRK, TCSETS2 to TCSETSF2. Job control stops a process in the
+        // background unless the thread blocks SIGTTOU, as a worker does.
+        0x5402..=0x5404 | 0x5406..=0x540b | 0x5410 | 0x5423 | 0x5425 | 0x5427 | 0x5428 => true,
+        0x402c_542b..=0x402c_542d => true,
+        // FIOASYNC, VT_SETMODE, KDSIGACCEPT: signals go to the thread.
+        0x5452 | 0x5602 | 0x4b4e => true,
+        // KVM_RUN: the kernel does not keep a worker's floating point registers, which a virtual
+        // processor would share. MSHV_RUN_VP is the same.
+        0xae80 => true,
+        _ if command & 0xffff == 0xb800 => true,
+        // Binder, whose transactions are a thread's: its type is 'b' and its numbers are below 18.
+        _ if command >> 8 & 0xff == 0x62 && command & 0xff < 18 => true,
+        // USBDEVFS_SUBMITURB and USBDEVFS_DISCSIGNAL: signals go to the thread.
+        0x8038_550a | 0x8010_550e => true,
+        _ => false,
+    }
+}
+
+/// Whether the call makes the thread the one that a file's signals go to, until it ends.
+fn makes_signal_owner(args: &[u64; 6]) -> bool {
+    const F_SETFL: u32 = 4;
+    const F_SETLEASE: u32 = 1024;
+    const F_NOTIFY: u32 = 1026;
+    const F_SETDELEG: u32 = 1040;
+    const O_ASYNC: u64 = 0o20000;
+    match args[1] as u32 {
+        F_SETLEASE | F_NOTIFY | F_SETDELEG => true,
+        F_SETFL => args[2] & O_ASYNC != 0,
+        _ => false,
+    }
+}
+
+/// Whether a clock is the processor time of the thread that asks: `CLOCK_THREAD_CPUTIME_ID`, or
+/// `MAKE_THREAD_CPUCLOCK(0, ...)` of `include/linux/posix-timers_types.h`.
+fn is_thread_clock(clock: u64) -> bool {
+    matches!(clock as i32, 3 | -4..=-2)
 }
 
 /// Whether a futex operation hands over ownership between threads (`include/uapi/linux/futex.h`).
@@ -409,6 +467,61 @@ mod tests {
             Verdict::InlineOnly
         );
         assert_eq!(verdict("close_range", [3, 9, 0, 0, 0, 0]), Verdict::Both);
+    }
+
+    #[test]
+    fn devices_that_know_threads_are_told_by_the_command() {
+        const TCGETS: u64 = 0x5401;
+        const TCSETS: u64 = 0x5402;
+        const TIOCGPGRP: u64 = 0x540f;
+        const TIOCSPGRP: u64 = 0x5410;
+        const TIOCGWINSZ: u64 = 0x5413;
+        const FIONREAD: u64 = 0x541b;
+        const KVM_RUN: u64 = 0xae80;
+        const BINDER_WRITE_READ: u64 = 0xc030_6201;
+
+        let ioctl = |command| verdict("ioctl", [0, command, 0, 0, 0, 0]);
+        for command in [TCSETS, TIOCSPGRP, KVM_RUN, BINDER_WRITE_READ] {
+            assert_eq!(ioctl(command), Verdict::InlineOnly, "{command:#x}");
+            // The kernel looks at the lower half of a command only.
+            assert_eq!(
+                ioctl(1 << 32 | command),
+                Verdict::InlineOnly,
+                "{command:#x}"
+            );
+        }
+        for command in [TCGETS, TIOCGPGRP, TIOCGWINSZ, FIONREAD] {
+            assert_eq!(ioctl(command), Verdict::Both, "{command:#x}");
+        }
+    }
+
+    #[test]
+    fn what_would_outlive_a_worker_is_not_made_on_one() {
+        const F_SETFL: u64 = 4;
+        const F_SETLEASE: u64 = 1024;
+        const O_NONBLOCK: u64 = 0o4000;
+        const O_ASYNC: u64 = 0o20000;
+
+        let fcntl = |command, arg| verdict("fcntl", [3, command, arg, 0, 0, 0]);
+        assert_eq!(fcntl(F_SETLEASE, 0), Verdict::InlineOnly);
+        assert_eq!(fcntl(F_SETFL, O_ASYNC | O_NONBLOCK), Verdict::InlineOnly);
+        assert_eq!(fcntl(F_SETFL, O_NONBLOCK), Verdict::Both);
+
+        // CLOCK_MONOTONIC, CLOCK_THREAD_CPUTIME_ID, the clocks of thread 0 and of process 0.
+        for (clock, expected) in [
+            (1, Verdict::Both),
+            (3, Verdict::InlineOnly),
+            (-2_i64 as u64, Verdict::InlineOnly),
+            (-4_i32 as u32 as u64, Verdict::InlineOnly),
+            (-6_i64 as u64, Verdict::Both),
+        ] {
+            let timer = verdict("timer_create", [clock, 0, 0, 0, 0, 0]);
+            assert_eq!(timer, expected, "{clock}");
+        }
+        let watch = |pid, flags| verdict("perf_event_open", [0, pid, 0, 0, flags, 0]);
+        assert_eq!(watch(0, 0), Verdict::InlineOnly);
+        assert_eq!(watch(0, 4), Verdict::Both);
+        assert_eq!(watch(7, 0), Verdict::Both);
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod inline;
 mod lifecycle;
 mod limits;
 mod monitor;
+mod oracle;
 mod promises;
 mod random_death;
 mod random_events;
@@ -55,6 +56,7 @@ fn main() -> ExitCode {
         ("classic", &[classic::TESTS]),
         ("command", &[command::TESTS]),
         ("run", run::TESTS),
+        ("oracle", &[oracle::TESTS]),
         ("random_death", &[random_death::TESTS]),
         ("random_events", &[random_events::TESTS]),
     ];

@@ -77,6 +77,12 @@ impl Memory {
         }
     }
 
+    /// The first bytes of it.
+    pub fn first(self, len: usize) -> Self {
+        assert!(len <= self.len);
+        Self { len, ..self }
+    }
+
     /// Length in bytes.
     pub fn len(self) -> usize {
         self.len

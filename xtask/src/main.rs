@@ -14,6 +14,7 @@ mod host;
 mod kernel;
 mod licences;
 mod module;
+mod oracle;
 mod programs;
 mod sandbox;
 mod say;
@@ -68,6 +69,10 @@ enum Task {
         /// Run the long form and write its result into docs/results
         #[arg(long)]
         full: bool,
+        /// Only make every system call plainly and over netlink, compare what that left behind, and
+        /// write the result into docs/results
+        #[arg(long, conflicts_with = "full")]
+        oracle: bool,
         #[command(flatten)]
         kernel: KernelArguments,
     },
@@ -186,7 +191,12 @@ fn main() -> ExitCode {
 fn run(task: Task) -> Result<u8> {
     match task {
         Task::Demo { kernel } => demo::run(kernel.choice.as_ref()),
-        Task::Test { full, kernel } => test::run(kernel.choice.as_ref(), full),
+        Task::Test {
+            oracle: true,
+            kernel,
+            ..
+        } => oracle::run(&kernel.sandbox()?),
+        Task::Test { full, kernel, .. } => test::run(kernel.choice.as_ref(), full),
         Task::Bench { arguments, kernel } => bench::run(&kernel.sandbox()?, &arguments),
         Task::Vm(arguments) => {
             if arguments.leaks && arguments.kernel.choice != Some(Choice::Debug) {

@@ -37,7 +37,12 @@ const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The package of the guest's first process.
 const INIT: &str = "nlcall-guest-init";
 /// The packages whose programs are on the guest's PATH.
-const PACKAGES: &[&str] = &["nlcall-cli", "nlcall-tests", "nlcall-bench"];
+const PACKAGES: &[&str] = &[
+    "nlcall-cli",
+    "nlcall-tests",
+    "nlcall-oracle",
+    "nlcall-bench",
+];
 /// C programs of the checkout.
 const C_PROGRAMS: &str = "tests/programs";
 

@@ -334,6 +334,11 @@ mod tests {
             failure(7, rejected).message(),
             "process 7: refused: no right to ptrace it: EPERM (Operation not permitted)"
         );
+        let gone = Error::Target {
+            pid: 7,
+            why: io::Error::from_raw_os_error(libc::ESRCH),
+        };
+        assert_eq!(failure(7, gone).message(), "process 7: there is none");
         let other = failure(7, Error::ModuleMissing);
         assert_eq!(other.status(), crate::exit::Status::NoModule);
     }

@@ -94,12 +94,12 @@ pub enum Error {
     },
 
     /// There is no such process to make calls in.
-    #[error("process {pid}: {}", no_target(source))]
+    #[error("process {pid}: {}", no_target(why))]
     Target {
         /// The number that was to be its.
         pid: u32,
         /// What `pidfd_open(2)` answered.
-        source: io::Error,
+        why: io::Error,
     },
 
     /// The loaded module is of an earlier release, which cannot do this.
@@ -174,8 +174,8 @@ impl Error {
     pub fn errno(&self) -> Option<Errno> {
         match self {
             Self::Rejected { errno, .. } => Some(*errno),
-            Self::Io { source, .. } | Self::Target { source, .. } => {
-                source.raw_os_error().map(Errno::from_raw)
+            Self::Io { source: error, .. } | Self::Target { why: error, .. } => {
+                error.raw_os_error().map(Errno::from_raw)
             }
             _ => None,
         }

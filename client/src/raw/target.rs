@@ -44,7 +44,7 @@ impl Target {
     pub fn open(pid: u32) -> Result<Self, Error> {
         match sys::open_process(pid) {
             Ok(pidfd) => Ok(pidfd.into()),
-            Err(source) => Err(Error::Target { pid, source }),
+            Err(why) => Err(Error::Target { pid, why }),
         }
     }
 }

@@ -282,10 +282,11 @@ pub struct RedirectOptions {
 const REDIRECT_HELP: &str = r"
 One chain of system calls, made inside the program on a thread of its own, opens the files and puts
 them in the place of its descriptors, as the shell does with `>`, `>>`, `2>` and `<` before a program
-starts. Nothing of the program is stopped or restarted, and nothing of its output is lost: what is
-written before goes where it went, a write that is blocked there included, and everything after that
-to the new file. Where a file cannot be opened, nothing changes. (A thread of the program may see a
-call end with EINTR that never restarts, such as epoll_wait, as after SIGSTOP and SIGCONT.)
+starts. Nothing of the program is stopped or restarted, and nothing of its output is lost: what was
+written went where it went, and what is written from now on goes to the new file. A write that is
+blocked ends where it began, or begins again with the new file. Where a file cannot be opened, nothing
+changes. (A thread of the program may see a call end with EINTR that never restarts, such as
+epoll_wait, as after SIGSTOP and SIGCONT.)
 
 A relative FILE is one of the current directory. The files are opened with the program's root
 directory, mounts and rights, and a file that is made has the permissions 0666 less its umask. Two

@@ -81,6 +81,14 @@ const STEPS: &[Step] = &[
         run: steps::control::timeout,
     },
     Step {
+        title: "Calls in a process that only sleeps",
+        run: steps::operator::call,
+    },
+    Step {
+        title: "The output of a running program, moved to another file",
+        run: steps::operator::redirect,
+    },
+    Step {
         title: "A receiver that never reads",
         run: steps::backpressure::run,
     },

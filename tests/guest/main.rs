@@ -21,6 +21,7 @@ mod inline;
 mod lifecycle;
 mod limits;
 mod monitor;
+mod operator;
 mod oracle;
 mod promises;
 mod random_death;
@@ -57,6 +58,7 @@ fn main() -> ExitCode {
         ("command", &[command::TESTS]),
         ("run", run::TESTS),
         ("oracle", &[oracle::TESTS]),
+        ("operator", operator::TESTS),
         ("random_death", &[random_death::TESTS]),
         ("random_events", &[random_events::TESTS]),
     ];

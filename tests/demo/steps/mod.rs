@@ -10,6 +10,7 @@ pub mod crowd;
 pub mod files;
 pub mod inline;
 pub mod monitor;
+pub mod operator;
 pub mod pipes;
 pub mod process;
 pub mod refusals;

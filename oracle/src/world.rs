@@ -200,17 +200,22 @@ impl World {
         must(name, args)
     }
 
-    /// A process that waits to be killed, or does this and ends.
+    /// A process that waits to be killed, or does this and ends. It has begun when this returns.
     pub fn child_doing(&mut self, body: fn()) -> i32 {
+        let Pipe { reader, writer } = Pipe::new();
         // SAFETY: this process has one thread.
         let pid = unsafe { libc::fork() };
         assert!(pid >= 0);
         if pid == 0 {
             // SAFETY: the option takes a number.
             unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) };
+            drop((reader, writer));
             body();
             exit_now(0);
         }
+        drop(writer);
+        // The end of the pipe: the C library of the new process has done its part.
+        assert_eq!(rustix::io::read(&reader, &mut [0; 1]), Ok(0));
         let name = format!("helper {}", self.processes.len());
         self.processes.push((pid, name));
         pid

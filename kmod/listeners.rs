@@ -193,9 +193,11 @@ pub(crate) struct Sight {
 }
 
 impl Sight {
-    /// Before a call of the current thread with these arguments. `None`: there is no memory.
+    /// Before a call of the current thread with these arguments. `None`: there is no memory, which
+    /// the thread's control group is charged for.
     pub(crate) fn before(args: &[u64; 6]) -> Option<KBox<Self>> {
-        let flags = GFP_NOWAIT | __GFP_NOWARN | __GFP_ZERO;
+        let charged = GFP_KERNEL_ACCOUNT & !GFP_KERNEL;
+        let flags = GFP_NOWAIT | __GFP_NOWARN | __GFP_ZERO | charged;
         let zeroes = KBox::<Self>::new_uninit(flags).ok()?;
         // SAFETY: `Sight` is `FromZeros`.
         let mut sight = unsafe { zeroes.assume_init() };

@@ -249,7 +249,7 @@ pub(crate) fn submitted(session: &Session, call: &Call) {
     send(0, TraceEvent::Submitted, |body| {
         body.put_u64(attr::SESSION, session.id(), attr::PAD)?;
         Who::current().put(body)?;
-        put_call(body, &Shown::from(call))?;
+        put_call(body, session, &Shown::from(call))?;
         body.put_u32(attr::ARG_KINDS, call.arg_kinds)
     });
 }
@@ -263,7 +263,7 @@ pub(crate) fn completed(session: &Session, call: &Shown, ending: &Ending, watch:
             Some(sight) => sight.who.put(body)?,
             None => Who::owner(session).put(body)?,
         }
-        put_call(body, call)?;
+        put_call(body, session, call)?;
         body.put_u64(attr::RET, ending.ret as u64, attr::PAD)?;
         body.put_u32(attr::OUTCOME, ending.outcome as u32)?;
         if ending.restart != Restart::None {
@@ -289,10 +289,11 @@ pub(crate) fn rejected(session: Option<&Session>, command: u8, rejection: &Rejec
     });
 }
 
-fn put_call(body: &mut Body<'_>, call: &Shown) -> Result {
-    let way = match call.flags & flag::INLINE {
-        0 => Way::Worker,
-        _ => Way::Inline,
+fn put_call(body: &mut Body<'_>, session: &Session, call: &Shown) -> Result {
+    let way = match session.on_behalf_of() {
+        Some(_) => Way::Target,
+        None if call.flags & flag::INLINE != 0 => Way::Inline,
+        None => Way::Worker,
     };
     body.put_u64(attr::USER_DATA, call.user_data, attr::PAD)?;
     body.put_u32(attr::NR, call.nr)?;

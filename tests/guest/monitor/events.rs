@@ -7,8 +7,8 @@ use std::{collections::BTreeMap, io::Write, time::Duration};
 use nix::sys::signal::Signal;
 use nlcall::{
     raw::{
-        Arg, ArgKind, Batch, Call, CallFlags, Cancel, Chain, Monitor, Outcome, Restart, Results,
-        Session, Way, What,
+        Arg, ArgKind, Batch, Call, CallFlags, Cancel, Chain, Data, Monitor, Notice, Outcome,
+        Restart, Results, Session, Target, Way, What,
     },
     Errno,
 };
@@ -27,6 +27,7 @@ pub const TESTS: &[Test] = tests![
     a_workers_call_is_told_with_what_was_in_memory,
     an_inline_call_is_told_by_its_own_thread,
     a_chain_is_told_with_the_arguments_that_it_had,
+    a_call_in_another_process_is_told_of_that_process,
     calls_that_did_not_run_are_told_as_such,
     calls_that_were_interrupted_are_told_once,
     another_programs_memory_is_not_told,
@@ -175,6 +176,53 @@ fn a_chain_is_told_with_the_arguments_that_it_had() {
     tell_a_chain(CallFlags::INLINE);
 }
 
+fn a_call_in_another_process_is_told_of_that_process() {
+    let mut child = Child::fork(|channel| {
+        channel.put(0);
+        channel.get();
+    });
+    child.channel().get();
+    let pid = child.pid().as_raw() as u32;
+    let session = Session::open().expect("a session");
+    let mut monitor = listen();
+    let mut data = Data::new();
+    let path = data.put_c_str(c"/no/such/file");
+    // SAFETY: the path travels with the call.
+    let chdir = unsafe { Call::with_args(libc::SYS_chdir as u32, &[path.address()]) };
+    let mut batch = Batch::from(chdir.user_data(9));
+    batch
+        .data(data)
+        .target(&Target::open(pid).expect("it is there"));
+    session.submit(batch).expect("accepted");
+    assert_eq!(session.wait().expect("it fails").ret, -2);
+    let (mut submitted, mut completed) = (0, 0);
+    while let Some(notice) = monitor.wait_timeout(super::SILENCE).expect("it listens") {
+        let Notice::Event(event) = notice else {
+            panic!("{notice:?}");
+        };
+        match event.what {
+            What::Submitted(call) => {
+                assert_eq!((event.tid, call.way), (Some(thread()), Way::Target));
+                submitted += 1;
+            }
+            What::Completed(call, end) => {
+                assert_eq!((event.pid, call.way), (pid, Way::Target));
+                assert!(event.tid.is_some_and(|tid| tid != pid));
+                let before = end.memory[0]
+                    .before
+                    .as_deref()
+                    .expect("it was placed there");
+                assert!(before.starts_with(b"/no/such/file\0"));
+                completed += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!((submitted, completed), (1, 1));
+    child.channel().put(0);
+    child.succeed();
+}
+
 fn calls_that_did_not_run_are_told_as_such() {
     let session = Session::open().expect("a session");
     let mut monitor = listen();
@@ -245,7 +293,7 @@ fn another_programs_memory_is_not_told() {
     let pid = child.pid().as_raw() as u32;
     let mut told = Vec::new();
     while let Some(notice) = monitor.wait_timeout(super::SILENCE).expect("it listens") {
-        if let nlcall::raw::Notice::Event(event) = notice {
+        if let Notice::Event(event) = notice {
             if let What::Completed(call, end) = event.what {
                 assert_eq!(event.pid, pid);
                 told.push((call.nr, end));

@@ -19,14 +19,18 @@ use crate::birth::Birth;
 use crate::context::Context;
 use crate::count;
 use crate::making::Call;
-use crate::shared::Way;
+use crate::shared::{
+    Way,
+    RECORD_LEN, //
+};
 use crate::sys;
 use crate::text;
 
 /// Room for a frame with all that the processor's extensions need.
 const FRAME: usize = 24 << 10;
-/// Stack on which the parent restores it.
-const STACK: usize = 4 << 10;
+/// Stack on which the parent restores it, and tells of the call: a record alone is 4 KiB.
+const STACK: usize = 16 << 10;
+const _: () = assert!(STACK >= 4 * RECORD_LEN);
 
 /// What a parent needs when its child is done with the stack.
 #[repr(C, align(64))]

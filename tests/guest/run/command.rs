@@ -19,6 +19,7 @@ pub const TESTS: &[Test] = tests![
     each_process_has_a_session_of_its_own,
     the_summary_says_how_calls_travelled,
     programs_that_cannot_be_run_so_are_refused,
+    the_trace_has_a_line_for_each_call,
     the_status_is_the_programs,
     the_session_cannot_be_closed,
 ];
@@ -171,6 +172,29 @@ fn programs_that_cannot_be_run_so_are_refused() {
     set("script", None, 0o755);
     // The interpreter is linked dynamically; what that executes runs as it is.
     assert_eq!(nlcall(&["run", "--", "./script"]).status.code(), Some(2));
+}
+
+/// The shell makes its children with vfork, which goes on from a copy of its frame.
+fn the_trace_has_a_line_for_each_call() {
+    let script = "/bin/true; cat /etc/hostname /nothing; exit 2";
+    let output = nlcall(&["run", "--trace", "--", "sh", "-c", script]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    for line in [
+        "exit_group(2) = ?",
+        "exit_group(0) = ?",
+        "exit_group(1) = ?",
+        "openat(AT_FDCWD, \"/etc/hostname\", O_RDONLY) = 3",
+        "openat(AT_FDCWD, \"/nothing\", O_RDONLY) = -1 ENOENT (No such file or directory)",
+    ] {
+        assert_eq!(said.matches(line).count(), 1, "{line}: {said}");
+    }
+    let executed = said.lines().filter(|line| line.contains("execve(\"/"));
+    assert_eq!(
+        executed.filter(|line| line.ends_with(" = 0")).count(),
+        2,
+        "{said}"
+    );
 }
 
 fn the_status_is_the_programs() {

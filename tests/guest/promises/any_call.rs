@@ -92,6 +92,11 @@ fn every_call_that_may_run_answers_as_a_plain_one() {
         ("epoll_pwait2", 4, u64::MAX),
         ("io_pgetevents", 5, u64::MAX),
         ("close_range", 2, libc::CLOSE_RANGE_UNSHARE as u64),
+        ("pidfd_send_signal", 2, u64::MAX),
+        ("wait4", 2, libc::__WNOTHREAD as u64),
+        ("waitid", 3, libc::__WNOTHREAD as u64),
+        // All but LSM_ATTR_CURRENT.
+        ("lsm_get_self_attr", 0, !100),
     ];
 
     let session = open();

@@ -32,6 +32,7 @@ fn unknown_commands_are_rejected() {
         Command::SyscallGet,
         Command::ConfigGet,
         Command::ConfigSet,
+        Command::TraceStart,
     ]
     .map(|command| command as u8)
     .into();

@@ -16,7 +16,7 @@ use nlcall::raw::{Batch, Session};
 use nlcall_tests::{
     calls::{self, call},
     memory::Memory,
-    session,
+    patience, session,
 };
 
 use crate::harness::{tests, Test};
@@ -218,13 +218,14 @@ fn a_closed_pipe_ends_it_quietly() {
     let session = Session::open().expect("a session");
     let mut shell = Command::new("sh");
     shell.args(["-c", "nlcall monitor -e getpid | head -n 1"]);
-    let running = Running::of(shell);
+    let mut running = Running::of(shell);
     session::value(&session, calls::getpid());
     // One more, for which nobody is there to read it, and as many as it takes until that shows.
-    for _ in 0..20 {
+    patience::until("it has ended", || {
         session::value(&session, calls::getpid());
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
+        let ended = running.child.try_wait().expect("it is ours");
+        ended.is_some()
+    });
     let (printed, complained) = running.end();
     assert_eq!((printed.lines().count(), complained.as_str()), (1, ""));
 }

@@ -21,7 +21,7 @@ const PROGRAM: &str = "nlcall-demo";
 /// Loads the module with the classic front end.
 const PARAMETERS: &str = "classic=1";
 /// The time it may take.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1800);
 
 /// Boots the guest and runs the tour in it.
 pub fn run(choice: Option<&Choice>) -> Result<u8> {

@@ -42,7 +42,7 @@ use crate::vm::{
 /// The tests that run in the guest.
 const GUEST_TESTS: &str = "nlcall-guest-tests";
 /// Time that they may take, and that the long ones may take.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_secs(1800);
 const FULL_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
 /// Where the result of a long run is written.

@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
     io::Write,
     os::unix::process::ExitStatusExt,
     process::{Command, Output, Stdio},
@@ -49,15 +50,26 @@ fn the_calls_are_the_sessions() {
         .spawn()
         .expect("nlcall is on the PATH");
     let pid = child.id();
-    let waits = || session_of(pid).filter(|it| it.in_flight == 1);
-    patience::until("the program waits in a read", || waits().is_some());
-    let before = waits().expect("still").inline;
+    // Where it is to stay, and not on its way there.
+    let waits = || {
+        let stack = fs::read_to_string(format!("/proc/{pid}/stack"));
+        stack.is_ok_and(|stack| stack.contains("pipe_read"))
+    };
+    let counted = || {
+        let session = session_of(pid).expect("its session");
+        assert_eq!(session.in_flight, 1, "{session:?}");
+        session.inline
+    };
+    patience::until("the program waits in a read", waits);
+    let before = counted();
     assert!(before > 0, "{before} calls before");
     let mut input = child.stdin.take().expect("its input");
     input.write_all(b"text").expect("it reads");
-    patience::until("it reads again", || {
-        waits().is_some_and(|it| it.inline >= before + 2)
+    patience::until("it has read and written", || {
+        session_of(pid).is_some_and(|it| it.inline >= before + 2)
     });
+    patience::until("the program waits again", waits);
+    assert!(counted() >= before + 2);
     drop(input);
     let output = child.wait_with_output().expect("its end");
     assert!(output.status.success() && output.stdout == b"text");
@@ -158,12 +170,12 @@ fn programs_that_cannot_be_run_so_are_refused() {
     refused("nlcall", "linked statically");
     refused("no-such-command", "command not found");
     refused("/etc/hostname", "no program");
-    std::fs::write("script", "#!/usr/bin/env -S nlcall\n").expect("a script");
-    std::fs::copy("/bin/true", "privileged").expect("a copy");
+    fs::write("script", "#!/usr/bin/env -S nlcall\n").expect("a script");
+    fs::copy("/bin/true", "privileged").expect("a copy");
     let set = |path: &str, owner: Option<u32>, mode: u32| {
         use std::os::unix::fs::{chown, PermissionsExt};
         chown(path, owner, None).expect("root may");
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).expect("root may");
+        fs::set_permissions(path, fs::Permissions::from_mode(mode)).expect("root may");
     };
     set("privileged", Some(1000), 0o4755);
     refused("./privileged", "more rights");

@@ -24,10 +24,9 @@ mod world;
 
 use std::{
     collections::BTreeMap,
-    fs::File,
-    io::{Read, Seek, Write},
+    fs,
     os::unix::process::CommandExt,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
@@ -39,7 +38,6 @@ use nlcall::raw::{Session, SyscallInfo};
 use nlcall_abi as abi;
 use nlcall_oracle::{CallReport, CaseReport, Compared, Report, Verdict};
 use nlcall_tests::process::{exit_now, fork_unwatched};
-use rustix::fs::MemfdFlags;
 
 use crate::{
     case::{Case, Exempt},
@@ -158,12 +156,14 @@ fn reason(list: &[Exempt], call: &str) -> Option<String> {
 /// Makes the calls of all cases, several at a time where they do not disturb each other.
 fn examine_all<'a>(cases: &'a [Case], table: &[SyscallInfo]) -> Vec<(&'a Case, CaseReport)> {
     let folder = |number: usize| Path::new(SCRATCH).join(number.to_string());
+    fs::create_dir_all(SCRATCH).expect("a folder");
     let (alone, beside): (Vec<_>, Vec<_>) = cases.iter().partition(|case| case.alone);
     let hands = std::thread::available_parallelism().map_or(1, usize::from);
     let runners: Vec<_> = (0..hands)
         .map(|number| {
             let share = beside.iter().skip(number).step_by(hands);
-            Runner::start(|| {
+            let reports = Path::new(SCRATCH).join(format!("reports-{number}"));
+            Runner::start(reports, || {
                 share
                     .map(|case| examine(case, table, &folder(number)))
                     .collect()
@@ -190,32 +190,25 @@ fn examine_all<'a>(cases: &'a [Case], table: &[SyscallInfo]) -> Vec<(&'a Case, C
 /// A process that makes the calls of some cases.
 struct Runner {
     pid: Pid,
-    said: File,
+    /// Where it writes what it found. Not a descriptor: the next runner, and its cases, would have it.
+    reports: PathBuf,
 }
 
 impl Runner {
-    fn start(body: impl FnOnce() -> Vec<CaseReport>) -> Self {
-        let said = rustix::fs::memfd_create("reports", MemfdFlags::CLOEXEC);
-        let said = File::from(said.expect("a file in memory"));
+    fn start(reports: PathBuf, body: impl FnOnce() -> Vec<CaseReport>) -> Self {
         let pid = fork_unwatched(|| {
-            let reports = serde_json::to_string(&body()).expect("it is text");
-            (&said)
-                .write_all(reports.as_bytes())
-                .expect("memory for it");
+            let text = serde_json::to_string(&body()).expect("it is text");
+            fs::write(&reports, text).expect("a file for it");
             exit_now(0)
         });
-        Self { pid, said }
+        Self { pid, reports }
     }
 
-    fn reports(mut self) -> Vec<CaseReport> {
+    fn reports(self) -> Vec<CaseReport> {
         let status = waitpid(self.pid, None).expect("it is a child of this process");
         assert_eq!(status, WaitStatus::Exited(self.pid, 0), "how it ended");
-        let mut reports = String::new();
-        self.said
-            .rewind()
-            .and_then(|()| self.said.read_to_string(&mut reports))
-            .expect("reading memory");
-        serde_json::from_str(&reports).expect("what the runner wrote")
+        let text = fs::read_to_string(self.reports).expect("what the runner wrote");
+        serde_json::from_str(&text).expect("reports")
     }
 }
 

@@ -144,7 +144,8 @@ fn a_chain_opens_measures_reads_and_closes_there() {
 /// In each of these a task of another process interrupts the target, which must not notice.
 fn a_blocked_target_goes_on_as_if_nothing_had_been() {
     let word = Memory::zeroed(4);
-    let blocks: [(&str, fn(&Pipe, Memory)); 5] = [
+    type Block = fn(&Pipe, Memory);
+    let blocks: [(&str, Block); 5] = [
         ("read", |pipe, _| {
             let read = calls::plainly(&calls::read(&pipe.reader, Memory::zeroed(1)));
             assert_eq!(read, 1);

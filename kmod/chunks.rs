@@ -44,15 +44,30 @@ impl<T, const N: usize> Chunks<T, N> {
         Some(&mut self.0.get_mut(index / N)?[index % N])
     }
 
+    /// The room that has to be made first where `more` elements are to be added and there is none
+    /// for them.
+    pub fn lacks(&self, more: usize) -> Option<usize> {
+        let needed = self.len() + more;
+        (needed > self.capacity()).then(|| needed.next_power_of_two())
+    }
+
+    /// Takes in what [`extend`] made; gives back what is left over of it.
+    pub fn take(&mut self, more: More<T, N>) -> Option<More<T, N>> {
+        match more {
+            More::Room(room) => Some(More::Room(self.move_into(room))),
+            More::Chunk(chunk) => self.add(chunk).map(More::Chunk),
+        }
+    }
+
     /// Adds a chunk. What does not fit comes back.
-    pub fn add(&mut self, chunk: Chunk<T, N>) -> Option<Chunk<T, N>> {
+    fn add(&mut self, chunk: Chunk<T, N>) -> Option<Chunk<T, N>> {
         let left = self.0.push_within_capacity(chunk.0).err()?;
         Some(Chunk(left.0))
     }
 
     /// Moves the chunks into `larger`, unless that has no more room than there is; gives back
     /// what is left over. The elements themselves stay where they are.
-    pub fn move_into(&mut self, larger: Room<T, N>) -> Room<T, N> {
+    fn move_into(&mut self, larger: Room<T, N>) -> Room<T, N> {
         let mut larger = larger.0;
         if larger.capacity() <= self.0.capacity() {
             return Room(larger);
@@ -108,4 +123,28 @@ impl<T: Default, const N: usize> Chunk<T, N> {
         let elements = init_array_from_fn(|_| T::default());
         Ok(Self(KBox::init(elements, GFP_KERNEL_ACCOUNT)?))
     }
+}
+
+/// What a table grows by.
+pub enum More<T, const N: usize> {
+    /// Room for chunks.
+    Room(Room<T, N>),
+    /// Elements.
+    Chunk(Chunk<T, N>),
+}
+
+/// Makes a table larger by a chunk, after room for so many elements where it [`lacks`] that.
+/// `take` gives what was made to the table, under its lock; what comes back is freed without it. A
+/// chunk comes back where another thread used up the room.
+///
+/// [`lacks`]: Chunks::lacks
+pub fn extend<T: Default, const N: usize>(
+    room: Option<usize>,
+    mut take: impl FnMut(More<T, N>) -> Option<More<T, N>>,
+) -> Result {
+    if let Some(count) = room {
+        drop(take(More::Room(Room::new(count)?)));
+    }
+    drop(take(More::Chunk(Chunk::new()?)));
+    Ok(())
 }

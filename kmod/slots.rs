@@ -64,19 +64,11 @@ pub const AREAS: usize = 32;
 pub type Table = Calls<Credentials, Slots>;
 /// Memory for the slots of a session.
 pub type Chunks = chunks::Chunks<Slot<Credentials>, CHUNK>;
-/// [`CHUNK`] unused slots.
-pub type Chunk = chunks::Chunk<Slot<Credentials>, CHUNK>;
-/// Room for chunks of slots.
-pub type Room = chunks::Room<Slot<Credentials>, CHUNK>;
 
 /// Where the areas of the messages of a session are.
 pub type Areas = Parcels<Arc<Area>, AreaChunks>;
 /// Memory for that.
 pub type AreaChunks = chunks::Chunks<parcels::Place<Arc<Area>>, AREAS>;
-/// Unused places for areas.
-pub type AreaChunk = chunks::Chunk<parcels::Place<Arc<Area>>, AREAS>;
-/// Room for chunks of them.
-pub type AreaRoom = chunks::Room<parcels::Place<Arc<Area>>, AREAS>;
 
 impl parcels::Places<Arc<Area>> for AreaChunks {
     fn count(&self) -> usize {

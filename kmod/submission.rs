@@ -22,6 +22,7 @@ use crate::{
         List,
         Totals, //
     },
+    chunks,
     ended::Ending,
     errand::{
         Errand,
@@ -58,12 +59,7 @@ use crate::{
         Session, //
     },
     slots::{
-        AreaChunk,
-        AreaChunks,
-        AreaRoom,
-        Chunk,
         Credentials,
-        Room,
         Table,
         AREAS,
         CHUNK, //
@@ -240,30 +236,23 @@ impl Session {
                     return Ok(number);
                 }
                 let places = areas.places();
-                let needed = places.len() + AREAS;
-                if needed > usize::from(Number::MAX) + 1 {
+                if places.len() + AREAS > usize::from(Number::MAX) + 1 {
                     return Err(reject!(
                         EAGAIN,
                         "DATA: {} messages with such are in flight",
                         Number::MAX
                     ));
                 }
-                (needed > places.capacity()).then(|| needed.next_power_of_two())
+                places.lacks(AREAS)
             };
-            if let Some(places) = room {
-                let room = AreaRoom::new(places).map_err(|_| no_memory())?;
-                let left = self.grow_areas(|chunks| chunks.move_into(room));
-                drop(left);
-            }
-            let chunk = AreaChunk::new().map_err(|_| no_memory())?;
-            // One is left over where another thread used up the room: look again.
-            let left = self.grow_areas(|chunks| chunks.add(chunk));
-            drop(left);
+            // Another thread may use it up: look again.
+            chunks::extend(room, |more| {
+                let mut inner = self.inner().lock();
+                let areas = &mut inner.calls.store_mut().areas;
+                areas.grow(|chunks| chunks.take(more))
+            })
+            .map_err(|_| no_memory())?;
         }
-    }
-
-    fn grow_areas<R>(&self, add: impl FnOnce(&mut AreaChunks) -> R) -> R {
-        self.inner().lock().calls.store_mut().areas.grow(add)
     }
 
     /// Accepts the INLINE calls of a message.
@@ -388,26 +377,18 @@ impl Session {
     fn make_room(&self, count: usize) -> Result<(), Rejection> {
         let no_memory = || reject!(ENOMEM, "no memory for {count} calls");
         loop {
-            let (missing, room) = self.missing(count)?;
-            if let Some(slots) = room {
-                let room = Room::new(slots).map_err(|_| no_memory())?;
-                // What is left over is freed outside of the lock.
-                let left = self
-                    .inner()
-                    .lock()
-                    .calls
-                    .grow(|slots| slots.chunks.move_into(room));
-                drop(left);
-            }
+            let (missing, mut room) = self.missing(count)?;
             if missing == 0 {
                 return Ok(());
             }
             self.time_calls();
             for _ in 0..missing.div_ceil(CHUNK) {
-                let chunk = Chunk::new().map_err(|_| no_memory())?;
-                // One is left over where another thread used up the room: look again.
-                let left = self.inner().lock().calls.grow(|slots| slots.chunks.add(chunk));
-                drop(left);
+                // Another thread may use it up: look again.
+                chunks::extend(room.take(), |more| {
+                    let mut inner = self.inner().lock();
+                    inner.calls.grow(|slots| slots.chunks.take(more))
+                })
+                .map_err(|_| no_memory())?;
             }
         }
     }
@@ -437,8 +418,7 @@ impl Session {
         self.check_room(&mut inner, count, true, count)?;
         self.has_workers(&inner)?;
         let missing = count.saturating_sub(inner.calls.unused() as usize);
-        let needed = (inner.calls.slots() as usize + missing).next_multiple_of(CHUNK);
-        let room = (needed > inner.calls.store().chunks.capacity()).then(|| needed.next_power_of_two());
+        let room = inner.calls.store().chunks.lacks(missing.next_multiple_of(CHUNK));
         Ok((missing, room))
     }
 
@@ -609,7 +589,12 @@ impl Session {
     /// An errand is over: counts what became of its INLINE calls, and keeps it for the next
     /// message, or for the flusher. The first time it takes what the current thread submitted
     /// since into `later`.
-    fn account(self: &Arc<Self>, mut errand: KBox<Errand>, tally: Option<Tally>, later: &mut Option<Queue>) {
+    fn account(
+        self: &Arc<Self>,
+        mut errand: KBox<Errand>,
+        tally: Option<Tally>,
+        later: &mut Option<Queue>,
+    ) {
         let tally = tally.unwrap_or_default();
         if tally.due == 0 {
             // Nothing of the message is needed any more.

@@ -24,9 +24,8 @@ use crate::{
         Started, //
     },
     chunks::{
-        Chunk,
-        Chunks,
-        Room, //
+        self,
+        Chunks, //
     },
     config,
     delivery::MOST,
@@ -239,23 +238,12 @@ impl Session {
                     self.payer().charge_worker().map_err(|_| EBUSY)?;
                     return Ok(inner.crew.reserve());
                 }
-                let places = inner.crew.places();
-                let needed = places.len() + PLACES;
-                (needed > places.capacity()).then(|| needed.next_power_of_two())
+                inner.crew.places().lacks(PLACES)
             };
-            if let Some(places) = room {
-                let room = Room::new(places)?;
-                let left = self
-                    .inner()
-                    .lock()
-                    .crew
-                    .grow(|memory| memory.move_into(room));
-                drop(left);
-            }
-            let chunk = Chunk::new()?;
-            // One is left over where another thread used up the room: look again.
-            let left = self.inner().lock().crew.grow(|memory| memory.add(chunk));
-            drop(left);
+            // Another thread may use it up: look again.
+            chunks::extend(room, |more| {
+                self.inner().lock().crew.grow(|memory| memory.take(more))
+            })?;
         }
         self.end(End::Process);
         Ok(None)
@@ -315,12 +303,18 @@ impl Session {
         if self.payer().full().is_some() {
             return self.retry_in(msecs_to_jiffies(NOW_AND_THEN), &task);
         }
-        match Errand::new() {
-            Ok(errand) => {
-                if !errand.send_to(self.clone(), &task) {
-                    self.ask_another();
-                }
-            }
+        self.ask(&task);
+    }
+
+    /// Asks a thread to make a worker.
+    fn ask(self: &Arc<Self>, task: &Task) {
+        let sent = Errand::new().map(|errand| errand.send_to(self.clone(), task));
+        if let Ok(true) = sent {
+            return;
+        }
+        self.inner().lock().asked = false;
+        match sent {
+            Ok(_) => self.ask_another(),
             Err(_) => self.fail_without_workers(ENOMEM),
         }
     }
@@ -343,17 +337,8 @@ impl Session {
             inner.asked |= ask;
             ask
         };
-        if !ask {
-            return;
-        }
-        let sent = Errand::new().map(|errand| errand.send_to(self.clone(), task));
-        if let Ok(true) = sent {
-            return;
-        }
-        self.inner().lock().asked = false;
-        match sent {
-            Ok(_) => self.ask_another(),
-            Err(_) => self.fail_without_workers(ENOMEM),
+        if ask {
+            self.ask(task);
         }
     }
 

@@ -140,8 +140,12 @@ impl Assignment {
     }
 
     /// Fills in what is known only now: arguments from the memory of the process, the end of the
-    /// call's time. Says how the call ends where it cannot start.
-    fn prepare(&mut self) -> core::result::Result<(), Ending> {
+    /// call's time. `placed` is where the area of its message is, or why not. Says how the call
+    /// ends where it cannot start.
+    fn prepare(
+        &mut self,
+        placed: core::result::Result<u64, i32>,
+    ) -> core::result::Result<(), Ending> {
         let call = &mut self.call;
         if let Some(ending) = call.instead {
             return Err(ending);
@@ -149,8 +153,7 @@ impl Assignment {
         for (arg, source) in call.loads.iter() {
             let value = &mut call.args[arg];
             if let Source::LoadArea(_) | Source::Data | Source::Out = source {
-                let at = self.area.as_ref().map_or(Err(errno::EFAULT), |area| area.place());
-                let at = at.map_err(Ending::not_started)?;
+                let at = placed.map_err(Ending::not_started)?;
                 if source == Source::Out {
                     let output = Output::of(*value);
                     self.outputs.0 = at;
@@ -379,12 +382,13 @@ impl Worker {
 
     /// Executes one call. Says what comes then.
     fn execute(&self, mut assignment: Assignment) -> Turn {
-        if let Some(area) = assignment.area.as_ref().filter(|_| assignment.is_placed()) {
+        let placed = match &assignment.area {
             // To wait for the lock of the process's memory is not to be blocked in a call: others
-            // would come and wait for it, too. What came of it is asked for again.
-            let _ = self.thread.apart(|| area.place());
-        }
-        match assignment.prepare() {
+            // would come and wait for it, too.
+            Some(area) if assignment.is_placed() => self.thread.apart(|| area.place()),
+            _ => Err(errno::EFAULT),
+        };
+        match assignment.prepare(placed) {
             Err(ending) => self.finish(assignment, ending),
             Ok(()) => {
                 if trace::is_on() && assignment.watch.is_none() {

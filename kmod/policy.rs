@@ -14,6 +14,8 @@ use crate::{
     wire::Verdict, //
 };
 
+pub use crate::syscalls::nr;
+
 /// What was decided about one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judgement {
@@ -33,32 +35,6 @@ struct Rule {
     reason: &'static str,
     /// The rule holds only for arguments that this accepts; the rest execute everywhere.
     when: Option<Condition>,
-}
-
-/// The number of a system call, at compile time; an unknown name does not compile.
-pub const fn nr(name: &str) -> u32 {
-    let mut i = 0;
-    while i < syscalls::TABLE.len() {
-        if equal(syscalls::TABLE[i].name.as_bytes(), name.as_bytes()) {
-            return syscalls::TABLE[i].nr;
-        }
-        i += 1;
-    }
-    panic!("no system call of this name")
-}
-
-const fn equal(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    let mut i = 0;
-    while i < a.len() {
-        if a[i] != b[i] {
-            return false;
-        }
-        i += 1;
-    }
-    true
 }
 
 /// How the reason of a rule begins that holds only for some arguments.

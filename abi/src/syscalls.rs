@@ -46,6 +46,32 @@ pub fn by_nr(nr: u32) -> Option<&'static Syscall> {
     TABLE.get(at)
 }
 
+/// The number of a system call, at compile time; an unknown name does not compile.
+pub const fn nr(name: &str) -> u32 {
+    let mut i = 0;
+    while i < TABLE.len() {
+        if equal(TABLE[i].name.as_bytes(), name.as_bytes()) {
+            return TABLE[i].nr;
+        }
+        i += 1;
+    }
+    panic!("no system call of this name")
+}
+
+const fn equal(a: &[u8], b: &[u8]) -> bool {
+    if a.len() != b.len() {
+        return false;
+    }
+    let mut i = 0;
+    while i < a.len() {
+        if a[i] != b[i] {
+            return false;
+        }
+        i += 1;
+    }
+    true
+}
+
 /// All entries, ordered by number.
 #[rustfmt::skip]
 pub static TABLE: &[Syscall] = &[

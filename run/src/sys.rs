@@ -15,28 +15,7 @@ use crate::text;
 
 /// The number of a system call, at compile time; an unknown name does not compile.
 pub const fn nr(name: &str) -> u64 {
-    let mut i = 0;
-    while i < syscalls::TABLE.len() {
-        if equal(syscalls::TABLE[i].name.as_bytes(), name.as_bytes()) {
-            return syscalls::TABLE[i].nr as u64;
-        }
-        i += 1;
-    }
-    panic!("no system call of this name")
-}
-
-const fn equal(a: &[u8], b: &[u8]) -> bool {
-    if a.len() != b.len() {
-        return false;
-    }
-    let mut i = 0;
-    while i < a.len() {
-        if a[i] != b[i] {
-            return false;
-        }
-        i += 1;
-    }
-    true
+    syscalls::nr(name) as u64
 }
 
 /// Numbers of system calls.

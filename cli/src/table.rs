@@ -75,6 +75,14 @@ pub fn terminal_width() -> Option<u16> {
     terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| width.0)
 }
 
+/// Writes a table to the standard output, as wide as the terminal is.
+pub fn print_table(
+    columns: &[Column],
+    rows: impl IntoIterator<Item = Vec<String>>,
+) -> Result<(), Failure> {
+    print(&lay_out(columns, rows, terminal_width()))
+}
+
 /// Writes to the standard output.
 pub fn print(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();

@@ -17,10 +17,8 @@ use crate::exit::{
 };
 use crate::options::ConfigOptions;
 use crate::table::{
-    lay_out,
-    print,
     print_json,
-    terminal_width,
+    print_table,
     text,
     Column, //
 };
@@ -94,7 +92,7 @@ pub fn run(options: &ConfigOptions, json: bool) -> Result<Status, Failure> {
     let config = session.config()?;
     match json {
         true => print_json(&object(config))?,
-        false => print(&lay_out(COLUMNS, rows(config), terminal_width()))?,
+        false => print_table(COLUMNS, rows(config))?,
     }
     Ok(Status::Success)
 }

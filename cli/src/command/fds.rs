@@ -28,11 +28,9 @@ use crate::process::{
     Process, //
 };
 use crate::table::{
-    lay_out,
     numbers,
-    print,
     print_json,
-    terminal_width,
+    print_table,
     text,
     Column, //
 };
@@ -68,7 +66,7 @@ fn list(pid: u32, json: bool) -> Result<Status, Failure> {
         true => print_json(&rows)?,
         false => {
             let cells = rows.iter().map(Row::cells);
-            print(&lay_out(COLUMNS, cells, terminal_width()))?;
+            print_table(COLUMNS, cells)?;
         }
     }
     Ok(Status::Success)

@@ -42,11 +42,9 @@ use crate::process::{
     Process, //
 };
 use crate::table::{
-    lay_out,
     numbers,
-    print,
     print_json,
-    terminal_width,
+    print_table,
     text,
     Column, //
 };
@@ -171,7 +169,7 @@ pub fn run(options: &LimitsOptions, json: bool) -> Result<Status, Failure> {
             true => print_json(&rows.map(|(it, limit)| row(it, limit)).collect::<Vec<_>>())?,
             false => {
                 let cells = rows.map(|(it, limit)| cells(it, limit));
-                print(&lay_out(COLUMNS, cells, terminal_width()))?;
+                print_table(COLUMNS, cells)?;
             }
         }
     }

@@ -15,11 +15,9 @@ use crate::exit::{
 };
 use crate::options::ListOptions;
 use crate::table::{
-    lay_out,
     numbers,
-    print,
     print_json,
-    terminal_width,
+    print_table,
     text,
     Column, //
 };
@@ -37,7 +35,7 @@ pub fn run(options: &ListOptions, session: &Session, json: bool) -> Result<Statu
                 true => print_json(&entries)?,
                 false => {
                     let rows = entries.into_iter().map(Entry::into_row);
-                    print(&lay_out(COLUMNS, rows, terminal_width()))?;
+                    print_table(COLUMNS, rows)?;
                 }
             }
             Ok(Status::Success)
@@ -103,6 +101,7 @@ fn matching(mut entries: Vec<Entry>, pattern: Option<&glob::Pattern>) -> Vec<Ent
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::table::lay_out;
 
     fn entries() -> Vec<Entry> {
         let entry = |nr, name: &str, verdict, reason: Option<&str>| Entry {

@@ -20,11 +20,9 @@ use crate::exit::{
 };
 use crate::options::PsOptions;
 use crate::table::{
-    lay_out,
     numbers,
-    print,
     print_json,
-    terminal_width,
+    print_table,
     text,
     Column, //
 };
@@ -75,16 +73,16 @@ pub fn run(options: &PsOptions, session: &Session, json: bool) -> Result<Status,
         print_json(&sessions)?;
     } else if options.latency {
         let rows = sessions.iter().flat_map(Row::latency_cells);
-        print(&lay_out(LATENCY_COLUMNS, rows, terminal_width()))?;
+        print_table(LATENCY_COLUMNS, rows)?;
     } else if options.long {
         let columns = [COLUMNS, MORE_COLUMNS].concat();
         let rows = sessions
             .iter()
             .map(|row| [row.cells(), row.more_cells()].concat());
-        print(&lay_out(&columns, rows, terminal_width()))?;
+        print_table(&columns, rows)?;
     } else {
         let rows = sessions.iter().map(Row::cells);
-        print(&lay_out(COLUMNS, rows, terminal_width()))?;
+        print_table(COLUMNS, rows)?;
     }
     Ok(Status::Success)
 }

@@ -2,10 +2,8 @@
 
 //! Memory that travels with calls, in the own process and in another one.
 
-use std::{os::fd::AsRawFd, time::Duration};
-
 use nlcall::raw::{Arg, Batch, CallFlags, Cancel, Completion, Data, Outcome, Session};
-use nlcall_tests::{calls::getpid, patience, pipe::Pipe, session, socket::RawSocket, threads};
+use nlcall_tests::{calls::getpid, patience, session, socket::RawSocket, threads};
 
 use super::{call, make, mappings, target, waiting_child};
 use crate::harness::{tests, Test};
@@ -55,8 +53,7 @@ fn everywhere(
 
 fn bytes_go_there_and_back() {
     everywhere(|_, run| {
-        let pipe = Pipe::new();
-        // The child has no copy of it: this one is made there.
+        // A pipe that is made there.
         let mut data = Data::new();
         let fds = data.reserve(8);
         let made = run(data, &[call(libc::SYS_pipe, &[fds.output()])]);
@@ -84,7 +81,6 @@ fn bytes_go_there_and_back() {
         for fd in [reader, writer] {
             run(Data::new(), &[call(libc::SYS_close, &[fd.into()])]);
         }
-        drop(pipe);
     });
 }
 
@@ -194,7 +190,6 @@ fn the_area_goes_with_the_last_call() {
 
 fn the_area_goes_when_calls_are_canceled() {
     let child = waiting_child();
-    let pipe = Pipe::new();
     let (session, there) = (Session::open().unwrap(), target(child.pid()));
     make(
         &session,
@@ -228,7 +223,6 @@ fn the_area_goes_when_calls_are_canceled() {
     assert_eq!(done[&1].outcome, Outcome::Interrupted);
     assert_eq!(done[&2].outcome, Outcome::Canceled);
     patience::until("the area is gone", || mappings(child.pid()) == before);
-    drop(pipe);
 }
 
 fn a_failed_call_returns_what_is_there() {
@@ -316,6 +310,4 @@ fn nothing_is_kept_of_many_messages() {
     let mut socket = RawSocket::open();
     socket.accept([getpid()]);
     socket.completions(1);
-    std::thread::sleep(Duration::ZERO);
-    assert!(socket.as_raw_fd() >= 0);
 }

@@ -19,7 +19,7 @@ use nlcall_tests::{
     session, threads,
 };
 
-use super::{assert_left, call, mappings, target, value, waiting_child};
+use super::{answering_child, assert_left, call, mappings, target, value, waiting_child};
 use crate::harness::{tests, Test};
 
 pub const TESTS: &[Test] = tests![
@@ -130,13 +130,7 @@ fn a_stopped_target_that_is_killed_answers() {
 
 fn closing_the_socket_leaves_the_target_as_it_was() {
     let pipe = Pipe::new();
-    let mut child = Child::fork(|channel| {
-        channel.put(0);
-        while let Some(number) = channel.try_get() {
-            channel.put(number + 1);
-        }
-    });
-    child.channel().get();
+    let mut child = answering_child();
     let before = mappings(child.pid());
     for round in 0..10 {
         let (session, there) = (Session::open().unwrap(), target(child.pid()));

@@ -29,16 +29,23 @@ fn call(nr: libc::c_long, args: &[Arg]) -> Call {
 }
 
 /// A child that waits for its end.
-fn idle_child() -> Child {
-    Child::fork(|channel| {
+fn waiting_child() -> Child {
+    let child = Child::fork(|channel| {
         channel.put(0);
         channel.try_get();
-    })
+    });
+    child.channel().get();
+    child
 }
 
-/// The same, once it waits.
-fn waiting_child() -> Child {
-    let child = idle_child();
+/// A child that answers each number with the next one.
+fn answering_child() -> Child {
+    let child = Child::fork(|channel| {
+        channel.put(0);
+        while let Some(number) = channel.try_get() {
+            channel.put(number + 1);
+        }
+    });
     child.channel().get();
     child
 }

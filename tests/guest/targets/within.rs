@@ -2,7 +2,7 @@
 
 //! A call in another process acts as that process.
 
-use std::{fs, path::PathBuf, thread, time::Duration};
+use std::{fs, os::fd::AsRawFd, path::PathBuf, thread, time::Duration};
 
 use nix::{
     sys::{signal::Signal, stat::umask},
@@ -11,7 +11,7 @@ use nix::{
 use nlcall::raw::{Arg, Batch, CallFlags, Cancel, Chain, Data, Outcome, Session};
 use nlcall_tests::{calls, memory::Memory, patience, pipe::Pipe, process::Child, session, threads};
 
-use super::{assert_left, call, expect, make, target, value, waiting_child};
+use super::{answering_child, assert_left, call, expect, make, target, value, waiting_child};
 use crate::harness::{tests, Test};
 
 pub const TESTS: &[Test] = tests![
@@ -151,7 +151,7 @@ fn a_blocked_target_goes_on_as_if_nothing_had_been() {
             assert_eq!(read, 1);
         }),
         ("poll", |pipe, _| {
-            let fd = std::os::fd::AsRawFd::as_raw_fd(&pipe.reader);
+            let fd = pipe.reader.as_raw_fd();
             let poll = Memory::of(&[fd, i32::from(libc::POLLIN)]);
             let args = [poll.into(), 1.into(), (-1).into()];
             assert_eq!(calls::plainly(&calls::call(libc::SYS_poll, &args)), 1);
@@ -248,16 +248,10 @@ fn a_stopped_target_answers_when_it_goes_on() {
 
 fn a_blocked_call_blocks_neither_target_nor_sender() {
     let pipe = Pipe::new();
-    let mut child = Child::fork(|channel| {
-        channel.put(0);
-        while let Some(number) = channel.try_get() {
-            channel.put(number + 1);
-        }
-    });
-    child.channel().get();
+    let mut child = answering_child();
     let (session, there) = (Session::open().unwrap(), target(child.pid()));
     // The child has the pipe under the same numbers.
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&pipe.reader);
+    let fd = pipe.reader.as_raw_fd();
     let mut data = Data::new();
     let byte = data.reserve(1);
     let mut batch = Batch::new();
@@ -340,7 +334,7 @@ fn cancel_and_time_limits_reach_a_target() {
     let pipe = Pipe::new();
     let child = waiting_child();
     let (session, there) = (Session::open().unwrap(), target(child.pid()));
-    let fd = std::os::fd::AsRawFd::as_raw_fd(&pipe.reader);
+    let fd = pipe.reader.as_raw_fd();
     let mut data = Data::new();
     let byte = data.reserve(1);
     let read = call(libc::SYS_read, &[fd.into(), byte.address(), 1.into()]);

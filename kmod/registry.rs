@@ -114,9 +114,14 @@ extern "C" fn nlcall_has_sessions() -> bool {
 /// Whether a process has any session.
 #[no_mangle]
 extern "C" fn nlcall_has_session(tgid: *const bindings::pid) -> bool {
-    let mut has = false;
-    for_each(|session| has |= session.owner().is(tgid));
-    has
+    let mut id = 0;
+    while let Some(session) = after(id) {
+        if session.owner().is(tgid) {
+            return true;
+        }
+        id = session.id();
+    }
+    false
 }
 
 /// A process ends, but for its workers, or executes another program: its sessions end.

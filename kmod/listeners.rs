@@ -120,17 +120,10 @@ impl Who {
     /// The current thread.
     fn current() -> Self {
         let task = current!();
-        let leader = task.group_leader();
-        let mut comm = [0; 16];
-        // SAFETY: The leader's name is read without its lock: a change may show half of both.
-        let name = unsafe { (*leader.as_ptr()).comm };
-        for (to, from) in comm[..15].iter_mut().zip(name) {
-            *to = from as u8;
-        }
         Self {
-            pid: leader.pid() as u32,
+            pid: task.group_leader().pid() as u32,
             tid: task.pid() as u32,
-            comm,
+            comm: sender::process_name(),
         }
     }
 

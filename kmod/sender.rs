@@ -51,6 +51,17 @@ pub fn tid() -> u32 {
     unsafe { (*Task::current_raw()).pid as u32 }
 }
 
+/// The name of the current process: that of its leader, which ends with a zero byte.
+pub fn process_name() -> [u8; 16] {
+    let leader = current!().group_leader().as_ptr();
+    // SAFETY: The leader is there as long as a thread of it. Its name is read without its lock: a
+    // change may show half of both.
+    let name = unsafe { (*leader).comm };
+    let mut bytes = name.map(|byte| byte as u8);
+    bytes[15] = 0;
+    bytes
+}
+
 /// The address space of the current thread, to compare; null where it has none any more.
 pub fn program() -> *const bindings::mm_struct {
     // SAFETY: The field of `current` is changed by `current` alone.

@@ -729,13 +729,11 @@ impl Origin {
     unsafe fn of_sender(skb: *mut bindings::sk_buff, front_end: FrontEnd) -> Result<Self> {
         let current = current!();
         let mm: &Mm = current.mm().ok_or(EINVAL)?;
-        // SAFETY: The leader's name is read without its lock: a change may show half of both.
-        let name = unsafe { (*current.group_leader().as_ptr()).comm };
         Ok(Self {
             process: Process::current().ok_or(ESRCH)?,
             mm: ARef::from(mm),
             surroundings: Surroundings::current(),
-            comm: name.map(|byte| byte as u8),
+            comm: sender::process_name(),
             // SAFETY: By the caller's promise.
             sock: unsafe { Sock::of_sender(skb) },
             on_behalf_of: None,

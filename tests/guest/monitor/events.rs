@@ -12,6 +12,7 @@ use nlcall::{
     },
     Errno,
 };
+use nlcall_abi::TRACE_MEMORY_MAX;
 use nlcall_tests::{
     calls::{self, call},
     memory::Memory,
@@ -52,7 +53,10 @@ fn a_workers_call_is_told_with_what_was_in_memory() {
 
     let mut file = tempfile::NamedTempFile::new().expect("a file");
     file.write_all(b"what the file holds").expect("written");
-    let path = Memory::string(file.path().to_str().expect("UTF-8"));
+    let mut path = file.path().to_str().expect("UTF-8").as_bytes().to_vec();
+    // All that is looked at: what lies behind it is somebody else's, and may change.
+    path.resize(TRACE_MEMORY_MAX, 0);
+    let path = Memory::holding(&path);
     let buffer = Memory::holding(&[b'.'; 64]);
     let session = Session::open().expect("a session");
     let mut monitor = listen();

@@ -11,6 +11,7 @@ pub mod command;
 pub mod exit;
 pub mod image;
 pub mod invocation;
+pub mod json;
 pub mod kernel;
 pub mod layout;
 pub mod memory;

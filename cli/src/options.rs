@@ -216,7 +216,7 @@ Examples:
   nlcall list
   nlcall list '*at'
   nlcall list 'set*'
-  nlcall --json list | jq -r '.[] | select(.verdict == "refused") | .name'
+  nlcall --json list | jq -r '.calls[] | select(.verdict == "refused") | .name'
 
 Exit status: 0 something was shown; 1 no call matches; 2 wrong usage; 69 no module is loaded."#;
 
@@ -249,7 +249,7 @@ saturated  every worker up to the limit is blocked, and calls wait
 Examples:
   nlcall ps
   nlcall ps --latency
-  nlcall --json ps | jq '.[] | select(.saturated)'
+  nlcall --json ps | jq '.sessions[] | select(.saturated)'
 
 Exit status: 0 success; 1 the module did not answer; 2 wrong usage; 69 no module is loaded.";
 
@@ -321,7 +321,7 @@ it; that it does not use them any more is for you to know. It takes the right to
 Examples:
   nlcall fds --pid 1234
   nlcall fds --pid 1234 --close 7 --close 8
-  nlcall --json fds --pid 1234 | jq '.[] | select(.target | endswith("(deleted)")) | .fd'
+  nlcall --json fds --pid 1234 | jq '.descriptors[] | select(.target | endswith("(deleted)")) | .fd'
 
 Exit status: 0 success; 1 a descriptor could not be closed, or may not be seen; 2 wrong usage; 69 no
 module is loaded."#;
@@ -353,7 +353,7 @@ Examples:
   nlcall limits --pid 1234 nofile core
   nlcall limits --pid 1234 nofile=4096 core=unlimited
   nlcall limits --pid 1234 cpu=3600:7200
-  nlcall --json limits --pid 1234 | jq '.[] | select(.soft == null) | .resource'
+  nlcall --json limits --pid 1234 | jq '.limits[] | select(.soft == null) | .resource'
 
 Exit status: 0 success; 1 a limit could not be read or changed; 2 wrong usage; 69 no module is
 loaded.";
@@ -456,6 +456,7 @@ Exit status: 0 success; 1 the module refused the change; 2 wrong usage; 69 no mo
 
 /// A process id.
 fn parse_pid() -> clap::builder::RangedI64ValueParser<u32> {
+
     clap::value_parser!(u32).range(1..=i64::from(i32::MAX))
 }
 

@@ -1,21 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! Output for people and for programs: tables that fit the terminal, and JSON.
+//! Output for people: tables that fit the terminal.
 
 use std::io::{
     self,
     Write, //
 };
 
+use crate::exit::Failure;
 use comfy_table::{
     presets,
     CellAlignment,
     ContentArrangement,
     Table, //
 };
-use serde::Serialize;
-
-use crate::exit::Failure;
 
 /// A column of a table.
 #[derive(Clone, Copy, Debug)]
@@ -89,13 +87,6 @@ pub fn print(text: &str) -> Result<(), Failure> {
     out.write_all(text.as_bytes())
         .and_then(|()| out.flush())
         .map_err(Failure::Output)
-}
-
-/// Writes a value to the standard output, as JSON.
-pub fn print_json(value: &impl Serialize) -> Result<(), Failure> {
-    let text =
-        serde_json::to_string_pretty(value).map_err(|error| Failure::Output(error.into()))?;
-    print(&(text + "\n"))
 }
 
 #[cfg(test)]

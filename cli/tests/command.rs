@@ -79,7 +79,7 @@ fn without_the_module_the_doctor_says_what_to_do_about_it() {
         .stdout
         .clone();
     let checks: serde_json::Value = serde_json::from_slice(&output).unwrap();
-    let module = checks
+    let module = checks["checks"]
         .as_array()
         .unwrap()
         .iter()

@@ -22,10 +22,10 @@ use crate::exit::{
     Failure,
     Status, //
 };
+use crate::json;
 use crate::options::BenchOptions;
 use crate::table::{
     print,
-    print_json,
     terminal_width, //
 };
 
@@ -69,7 +69,7 @@ pub fn run(options: &BenchOptions, json: bool) -> Result<Status, Failure> {
     })
     .map_err(failed)?;
     match json {
-        true => print_json(&found)?,
+        true => json::print_object(&found)?,
         false => print(&format!(
             "{}in {} per operation, beside plain calls; files on {}\n",
             table::text(&found, terminal_width()),
@@ -78,4 +78,48 @@ pub fn run(options: &BenchOptions, json: bool) -> Result<Status, Failure> {
         ))?,
     }
     Ok(Status::Success)
+}
+
+#[cfg(test)]
+mod tests {
+    use nlcall_bench::contender::Contender;
+    use nlcall_bench::result::{
+        Conditions,
+        Row,
+        Run,
+        Value, //
+    };
+
+    use super::*;
+
+    #[test]
+    fn the_documentation_shows_what_programs_get() {
+        let row = |contender, value| Row {
+            operation: Operation::Pread,
+            batch: 64,
+            contender,
+            value,
+        };
+        let measured = Value::of(vec![412.0, 405.5, 431.0]);
+        let missing = Value::NotPossible {
+            reason: "POSIX AIO has no such operation".to_owned(),
+        };
+        let run = Run {
+            unit: Unit::Nanoseconds,
+            conditions: Conditions {
+                kernel: "7.3.4+deb13-cloud-amd64".to_owned(),
+                cpus: 2,
+                processor: "AMD EPYC 9B14".to_owned(),
+                accelerator: String::new(),
+                file_system: "ext4".to_owned(),
+                module: Some("0.1.0".to_owned()),
+                rounds: 3,
+            },
+            rows: vec![
+                row(Contender::Inline, measured),
+                row(Contender::Plain, missing),
+            ],
+        };
+        json::documented::assert_shows("nlcall bench", &json::pretty(&run));
+    }
 }

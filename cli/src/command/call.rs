@@ -26,6 +26,7 @@ use crate::invocation::{
     memory,
     Invocation, //
 };
+use crate::json;
 use crate::kernel::Reply;
 use crate::layout::Detail;
 use crate::options::CallOptions;
@@ -34,10 +35,7 @@ use crate::process::{
     Caller,
     Process, //
 };
-use crate::table::{
-    print,
-    print_json, //
-};
+use crate::table::print;
 
 /// Makes the call and prints it.
 pub fn run(options: &CallOptions, json: bool) -> Result<Status, Failure> {
@@ -110,7 +108,7 @@ fn report(
         in_full: options.verbose,
     };
     match json {
-        true => print_json(&Report::of(invocation, reply, memory, detail))?,
+        true => json::print_object(&Report::of(invocation, reply, memory, detail))?,
         false => print(&(invocation.show(reply, memory, detail) + "\n"))?,
     }
     Ok(Status::failed_if(
@@ -139,7 +137,7 @@ fn refused(
     };
     eprintln!("nlcall: {}", rejection.line(hint));
     if json {
-        print_json(&rejection)?;
+        json::print_object(&rejection)?;
     }
     Ok(Status::Failed)
 }
@@ -296,6 +294,27 @@ mod tests {
             .as_str()
             .unwrap()
             .ends_with("= -1 EBADF (Bad file descriptor)"));
+    }
+
+    #[test]
+    fn the_documentation_shows_what_programs_get() {
+        let invocation = Invocation::new("close", &["999".into()]).unwrap();
+        let reply = Reply {
+            user_data: 0,
+            ret: -9,
+            outcome: Outcome::Ran,
+        };
+        let report = Report::of(&invocation, &reply, &[None], Detail::default());
+        json::documented::assert_shows("nlcall call", &json::pretty(&report));
+        let rejection = Rejection {
+            name: "setuid",
+            nr: 105,
+            outcome: "rejected",
+            errno: Some("EOPNOTSUPP".to_owned()),
+            message: "call 0: setuid: credentials are per thread: flag it INLINE".to_owned(),
+            verdict: Some(INLINE_ONLY),
+        };
+        json::documented::assert_shows("nlcall call", &json::pretty(&rejection));
     }
 
     #[test]

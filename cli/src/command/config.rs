@@ -15,9 +15,9 @@ use crate::exit::{
     Failure,
     Status, //
 };
+use crate::json;
 use crate::options::ConfigOptions;
 use crate::table::{
-    print_json,
     print_table,
     text,
     Column, //
@@ -91,7 +91,7 @@ pub fn run(options: &ConfigOptions, json: bool) -> Result<Status, Failure> {
     }
     let config = session.config()?;
     match json {
-        true => print_json(&object(config))?,
+        true => json::print_object(&object(config))?,
         false => print_table(COLUMNS, rows(config))?,
     }
     Ok(Status::Success)
@@ -213,5 +213,19 @@ mod tests {
             Value::from(object),
             serde_json::json!({"access": "root", "max_in_flight": 7})
         );
+    }
+
+    #[test]
+    fn the_documentation_shows_what_programs_get() {
+        let mut config = Config::default();
+        config.access = Some("root".to_owned());
+        for (number, setting) in [65536, 262144, 128, 1024, 8192, 0, 5000, 67108864]
+            .into_iter()
+            .zip(SETTINGS)
+        {
+            *(setting.of)(&mut config) = Some(number);
+        }
+        let printed = json::pretty(&object(config));
+        json::documented::assert_shows("nlcall config", &printed);
     }
 }

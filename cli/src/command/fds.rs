@@ -18,6 +18,7 @@ use crate::exit::{
     Status, //
 };
 use crate::invocation::errno;
+use crate::json;
 use crate::names::file;
 use crate::options::FdsOptions;
 use crate::process::{
@@ -29,7 +30,6 @@ use crate::process::{
 };
 use crate::table::{
     numbers,
-    print_json,
     print_table,
     text,
     Column, //
@@ -63,7 +63,7 @@ fn list(pid: u32, json: bool) -> Result<Status, Failure> {
     })?;
     let rows: Vec<_> = descriptors.iter().map(Row::from).collect();
     match json {
-        true => print_json(&rows)?,
+        true => json::print_list("descriptors", &rows)?,
         false => {
             let cells = rows.iter().map(Row::cells);
             print_table(COLUMNS, cells)?;
@@ -165,5 +165,7 @@ mod tests {
             row.cells(),
             ["3", "O_WRONLY|O_APPEND|O_CLOEXEC", "7", "/var/log/x"]
         );
+        let printed = json::pretty_list("descriptors", &[row]);
+        json::documented::assert_shows("nlcall fds", &printed);
     }
 }

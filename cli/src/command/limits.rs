@@ -34,6 +34,7 @@ use crate::exit::{
     Status, //
 };
 use crate::invocation::errno;
+use crate::json;
 use crate::options::LimitsOptions;
 use crate::process::{
     failure,
@@ -43,7 +44,6 @@ use crate::process::{
 };
 use crate::table::{
     numbers,
-    print_json,
     print_table,
     text,
     Column, //
@@ -166,7 +166,10 @@ pub fn run(options: &LimitsOptions, json: bool) -> Result<Status, Failure> {
         let limits = limits(&mut process, options.pid, &shown)?;
         let rows = shown.iter().zip(limits);
         match json {
-            true => print_json(&rows.map(|(it, limit)| row(it, limit)).collect::<Vec<_>>())?,
+            true => {
+                let rows: Vec<_> = rows.map(|(it, limit)| row(it, limit)).collect();
+                json::print_list("limits", &rows)?;
+            }
             false => {
                 let cells = rows.map(|(it, limit)| cells(it, limit));
                 print_table(COLUMNS, cells)?;
@@ -394,6 +397,17 @@ mod tests {
         assert!(changes.is_empty());
         assert_eq!(shown.len(), RESOURCES.len());
         assert_eq!(words(&["nofile=5:"]).unwrap().0[0].hard, None);
+    }
+
+    #[test]
+    fn the_documentation_shows_what_programs_get() {
+        let limit = |soft, hard| Limit { soft, hard };
+        let rows = [
+            row(find("nofile").unwrap(), limit(1024, 524288)),
+            row(find("core").unwrap(), limit(0, UNLIMITED)),
+        ];
+        let printed = json::pretty_list("limits", &rows);
+        json::documented::assert_shows("nlcall limits", &printed);
     }
 
     #[test]

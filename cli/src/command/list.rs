@@ -13,10 +13,10 @@ use crate::exit::{
     Failure,
     Status, //
 };
+use crate::json;
 use crate::options::ListOptions;
 use crate::table::{
     numbers,
-    print_json,
     print_table,
     text,
     Column, //
@@ -32,7 +32,7 @@ pub fn run(options: &ListOptions, session: &Session, json: bool) -> Result<Statu
         (Some(pattern), true) => Err(Failure::NoMatch(pattern.to_string())),
         _ => {
             match json {
-                true => print_json(&entries)?,
+                true => json::print_list("calls", &entries)?,
                 false => {
                     let rows = entries.into_iter().map(Entry::into_row);
                     print_table(COLUMNS, rows)?;
@@ -143,6 +143,12 @@ mod tests {
     fn the_table_has_a_row_per_call() {
         let rows = matching(entries(), None).into_iter().map(Entry::into_row);
         assert_eq!(
+    #[test]
+    fn the_documentation_shows_what_programs_get() {
+        let printed = json::pretty_list("calls", &matching(entries(), None));
+        json::documented::assert_shows("nlcall list", &printed);
+    }
+
             lay_out(COLUMNS, rows, None),
             " NR  NAME          VERDICT  REASON\n  \
               2  open          both\n \

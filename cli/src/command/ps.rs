@@ -18,10 +18,10 @@ use crate::exit::{
     Failure,
     Status, //
 };
+use crate::json;
 use crate::options::PsOptions;
 use crate::table::{
     numbers,
-    print_json,
     print_table,
     text,
     Column, //
@@ -70,7 +70,7 @@ pub fn run(options: &PsOptions, session: &Session, json: bool) -> Result<Status,
     let mut sessions: Vec<_> = session.sessions()?.into_iter().map(Row::from).collect();
     sessions.sort_by_key(|row| row.id);
     if json {
-        print_json(&sessions)?;
+        json::print_list("sessions", &sessions)?;
     } else if options.latency {
         let rows = sessions.iter().flat_map(Row::latency_cells);
         print_table(LATENCY_COLUMNS, rows)?;
@@ -320,6 +320,8 @@ mod tests {
             ("999", "(others)")
         );
         assert_eq!(rows[2][7], "-");
+        let printed = json::pretty_list("sessions", &[row]);
+        json::documented::assert_shows("nlcall ps", &printed);
     }
 
     fn latency(nr: Option<u32>, name: Option<&'static str>, percentile: Option<u64>) -> LatencyRow {

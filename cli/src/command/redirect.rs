@@ -35,6 +35,7 @@ use crate::exit::{
     Status, //
 };
 use crate::invocation::errno;
+use crate::json;
 use crate::options::RedirectOptions;
 use crate::process::{
     failure,
@@ -43,10 +44,7 @@ use crate::process::{
     Proc,
     Process, //
 };
-use crate::table::{
-    print,
-    print_json, //
-};
+use crate::table::print;
 
 /// Permissions of a file that is created, less the umask of the process.
 const MODE: u64 = 0o666;
@@ -81,7 +79,7 @@ pub fn run(options: &RedirectOptions, json: bool) -> Result<Status, Failure> {
         }
     };
     if json {
-        print_json(&rows)?;
+        json::print_list("descriptors", &rows)?;
         return Ok(Status::Success);
     }
     let lines = rows.iter().map(|row| {
@@ -325,6 +323,17 @@ mod tests {
             let target = Proc::new(own()).target(fd as u32).unwrap();
             assert!(target.to_string_lossy().ends_with(path));
         }
+    }
+
+    #[test]
+    fn the_documentation_shows_what_programs_get() {
+        let row = Row {
+            fd: 1,
+            before: Some("pipe:[31337]".to_owned()),
+            after: "/var/log/job.log".to_owned(),
+        };
+        let printed = json::pretty_list("descriptors", &[row]);
+        json::documented::assert_shows("nlcall redirect", &printed);
     }
 
     #[test]

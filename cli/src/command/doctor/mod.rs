@@ -10,11 +10,9 @@ use crate::exit::{
     Failure,
     Status, //
 };
+use crate::json;
 use crate::kernel::call;
-use crate::table::{
-    print,
-    print_json, //
-};
+use crate::table::print;
 
 mod checks;
 mod machine;
@@ -95,7 +93,7 @@ pub fn run(json: bool) -> Result<Status, Failure> {
     let mut checks = checks::all(&Machine::this());
     checks.push(answer);
     match json {
-        true => print_json(&checks)?,
+        true => json::print_list("checks", &checks)?,
         false => print(&checks.iter().map(Check::line).collect::<String>())?,
     }
     Ok(status)
@@ -134,5 +132,20 @@ fn try_a_call() -> (Check, Status) {
                 Status::Failed,
             )
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_documentation_shows_what_programs_get() {
+        let checks = [
+            Check::good("kernel", "7.3.4+deb13-cloud-amd64"),
+            Check::bad("module", "it is not loaded").fix("`modprobe nlcall`"),
+        ];
+        let printed = json::pretty_list("checks", &checks);
+        json::documented::assert_shows("nlcall doctor", &printed);
     }
 }

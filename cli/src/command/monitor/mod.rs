@@ -36,6 +36,7 @@ use crate::exit::{
     Status, //
 };
 use crate::invocation::errno;
+use crate::json;
 use crate::layout::Detail;
 use crate::options::MonitorOptions;
 
@@ -49,9 +50,6 @@ use line::{
     reply,
     Line, //
 };
-
-/// Version of what `--json` prints.
-const VERSION: u32 = 1;
 
 /// How long the command sleeps at most before it looks whether it is to end.
 const STEP: Duration = Duration::from_millis(200);
@@ -132,10 +130,9 @@ impl View<'_> {
     fn show(&self, notice: &Notice) -> Option<String> {
         match notice {
             Notice::Event(event) if !self.wants(event) => None,
-            Notice::Event(event) if self.json => Some(to_json(&self.record(event))),
+            Notice::Event(event) if self.json => Some(json::line(&self.record(event))),
             Notice::Event(event) => Some(self.line(event)),
-            Notice::Lost(count) if self.json => Some(to_json(&Lost {
-                version: VERSION,
+            Notice::Lost(count) if self.json => Some(json::line(&Lost {
                 event: "lost",
                 count: *count,
             })),
@@ -222,7 +219,6 @@ impl View<'_> {
 
     fn record<'e>(&self, event: &'e Event) -> Record<'e> {
         let mut record = Record {
-            version: VERSION,
             event: "completed",
             seq: event.seq,
             time_ns: event
@@ -294,8 +290,6 @@ impl View<'_> {
 /// Something that happened, for programs.
 #[derive(Debug, Serialize)]
 struct Record<'a> {
-    /// 1. Members may be added without a change of this number.
-    version: u32,
     /// `submitted`, `completed` or `rejected`.
     event: &'static str,
     /// Number of the event.
@@ -350,15 +344,8 @@ struct RejectionRecord<'a> {
 /// Events that were lost, for programs.
 #[derive(Debug, Serialize)]
 struct Lost {
-    version: u32,
     event: &'static str,
     count: u64,
-}
-
-/// One line of JSON.
-fn to_json(value: &impl Serialize) -> String {
-    // Strings, numbers and lists of them: there is nothing that JSON could not have.
-    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn is_failure(end: &TracedEnd) -> bool {

@@ -175,6 +175,14 @@ fn each_event_is_one_object() {
 }
 
 #[test]
+fn the_documentation_shows_what_programs_get() {
+    for notice in [closed(-9), rejected(), Notice::Lost(5)] {
+        let printed = shown(&["--json"], &notice).unwrap();
+        json::documented::assert_shows("nlcall monitor", &printed);
+    }
+}
+
+#[test]
 fn what_was_lost_is_no_line_for_people() {
     assert!(shown(&[], &Notice::Lost(5)).is_none());
 }

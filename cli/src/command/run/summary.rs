@@ -16,6 +16,7 @@ use nlcall_run::shared::{
 };
 use serde::Serialize;
 
+use crate::json;
 use crate::table::{
     lay_out,
     numbers,
@@ -123,7 +124,7 @@ fn table(rows: &[Row]) -> String {
 pub fn print(shared: &Shared, json: bool) {
     let rows = rows(shared);
     let text = match json {
-        true => serde_json::to_string_pretty(&rows).unwrap_or_default() + "\n",
+        true => json::pretty_list("calls", &rows),
         false => table(&rows),
     };
     // Whoever does not want to read it need not.
@@ -159,6 +160,13 @@ mod tests {
              25.00  0.250000       50000      5                               5  clone3\n\
              100.00  1.000000       28571     35       2              30       5  total\n"
         );
+    }
+
+    #[test]
+    fn the_documentation_shows_what_programs_get() {
+        let rows = [row("read", [0, 30, 0], 2, 0.75)];
+        let printed = json::pretty_list("calls", &rows);
+        json::documented::assert_shows("nlcall run", &printed);
     }
 
     #[test]

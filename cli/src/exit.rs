@@ -5,6 +5,7 @@
 use std::error::Error as _;
 use std::fmt::Write as _;
 use std::io;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::command::run::Unfit;
@@ -84,6 +85,14 @@ pub enum Failure {
     /// Running a program.
     #[error("cannot run the program")]
     Run(#[source] io::Error),
+    /// A file on the command line.
+    #[error("{}", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Why it cannot be read or written.
+        source: io::Error,
+    },
     /// Nothing to show.
     #[error("no system call matches `{0}`")]
     NoMatch(String),
@@ -101,6 +110,7 @@ impl Failure {
             | Failure::Bench(_)
             | Failure::Process { .. }
             | Failure::Run(_)
+            | Failure::File { .. }
             | Failure::NoMatch(_) => Status::Failed,
         }
     }

@@ -17,6 +17,7 @@ pub mod layout;
 pub mod memory;
 pub mod names;
 pub mod options;
+pub mod policy;
 pub mod process;
 pub mod signature;
 pub mod syntax;

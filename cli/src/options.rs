@@ -58,6 +58,8 @@ pub enum Command {
     Kill(KillOptions),
     /// Show the system calls and what may be done with each
     List(ListOptions),
+    /// Say what a system call takes, who executes it, and how it is made
+    Describe(DescribeOptions),
     /// Show the sessions that are open
     Ps(PsOptions),
     /// Give a running program other standard files, without stopping it
@@ -77,6 +79,10 @@ pub enum Command {
     /// Look for what keeps calls from working, and say what to do
     #[command(after_help = EXIT_STATUS)]
     Doctor,
+    /// Print a script with which a shell completes this command's words
+    Completions(CompletionsOptions),
+    /// Write the manual pages of this command
+    Man(ManOptions),
 }
 
 /// Make one system call and print it as strace does.
@@ -219,6 +225,26 @@ Examples:
   nlcall --json list | jq -r '.calls[] | select(.verdict == "refused") | .name'
 
 Exit status: 0 something was shown; 1 no call matches; 2 wrong usage; 69 no module is loaded."#;
+
+/// Say what a system call takes, who executes it, and how it is made.
+#[derive(Debug, Args)]
+#[command(after_long_help = DESCRIBE_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct DescribeOptions {
+    /// The system call's name, as `nlcall list` shows it, or its number
+    pub name: String,
+}
+
+const DESCRIBE_HELP: &str = r"
+Who executes the call is what the loaded module says; where none is loaded, the table of this release
+does. A worker executes it while the caller goes on; INLINE, the caller does so itself. The example can
+be made as it stands, and refers to nothing that is there.
+
+Examples:
+  nlcall describe openat
+  nlcall describe 257
+  nlcall --json describe openat | jq -r .example
+
+Exit status: 0 success; 1 the module did not answer; 2 there is no such call.";
 
 /// Show the sessions that are open.
 #[derive(Debug, Args)]
@@ -430,6 +456,7 @@ Examples:
   nlcall --json monitor --count 1 | jq -r .name
 
 It ends with Ctrl-C, after --count lines or --for a time.
+
 Exit status: 0 success; 1 it may not listen; 2 wrong usage; 69 no module is loaded."#;
 
 /// Show or change the module's limits, and who may use it.
@@ -456,7 +483,6 @@ Exit status: 0 success; 1 the module refused the change; 2 wrong usage; 69 no mo
 
 /// A process id.
 fn parse_pid() -> clap::builder::RangedI64ValueParser<u32> {
-
     clap::value_parser!(u32).range(1..=i64::from(i32::MAX))
 }
 
@@ -547,6 +573,41 @@ Examples:
   nlcall --json bench > result.json
 
 Exit status: 0 it was measured; 1 it could not be; 2 wrong usage; 69 no module is loaded.";
+
+/// Print a script with which a shell completes this command's words.
+#[derive(Debug, Args)]
+#[command(after_long_help = COMPLETIONS_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct CompletionsOptions {
+    /// The shell
+    pub shell: clap_complete::Shell,
+}
+
+const COMPLETIONS_HELP: &str = r"
+Examples:
+  nlcall completions bash > /usr/share/bash-completion/completions/nlcall
+  nlcall completions zsh > /usr/share/zsh/vendor-completions/_nlcall
+  nlcall completions fish > /usr/share/fish/vendor_completions.d/nlcall.fish
+  . <(nlcall completions bash)
+
+Exit status: 0 it was printed; 1 it could not be; 2 wrong usage.";
+
+/// Write the manual pages of this command.
+#[derive(Debug, Args)]
+#[command(after_long_help = MAN_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct ManOptions {
+    /// Where to; it is made where it is missing
+    pub folder: PathBuf,
+}
+
+const MAN_HELP: &str = r"
+nlcall.1 is about the command, and nlcall-call.1 and others are about its subcommands. What they say is
+what --help says.
+
+Examples:
+  nlcall man /usr/local/share/man/man1
+  nlcall man . && man ./nlcall-call.1
+
+Exit status: 0 they were written; 1 they could not be; 2 wrong usage.";
 
 fn parse_signal(text: &str) -> Result<u32, String> {
     signal::number(text).ok_or_else(|| "not a signal; try a number, or a name such as TERM".into())

@@ -153,6 +153,8 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
             &["limits", "--pid", "1", "nofile=2:1"],
             "nofile: the soft limit is above the hard one",
         ),
+        (&["describe"], "Usage: nlcall describe"),
+        (&["describe", "opnat"], "near: openat"),
         (&["run"], "Usage: nlcall run"),
         (&["run", "-c", "--"], "Usage: nlcall run"),
         (&["run", "--", "no-such-command"], "command not found"),
@@ -168,7 +170,19 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
 #[test]
 fn every_command_explains_itself_with_examples() {
     for command in [
-        "bench", "call", "cat", "kill", "list", "ps", "config", "redirect", "fds", "limits",
+        "bench",
+        "call",
+        "cat",
+        "completions",
+        "config",
+        "describe",
+        "fds",
+        "kill",
+        "limits",
+        "list",
+        "man",
+        "ps",
+        "redirect",
     ] {
         nlcall(&[command, "--help"])
             .code(0)
@@ -189,6 +203,20 @@ fn every_command_explains_itself_with_examples() {
     nlcall(&["--version"])
         .code(0)
         .stdout(predicate::str::starts_with("nlcall "));
+}
+
+#[test]
+fn without_the_module_calls_are_described_by_the_release() {
+    if module_is_loaded() {
+        eprintln!("skipped: the module is loaded on this machine");
+        return;
+    }
+    nlcall(&["describe", "setuid"])
+        .code(0)
+        .stdout(predicate::str::contains("setuid(uid: "))
+        .stdout(predicate::str::contains("no module is loaded"))
+        .stdout(predicate::str::contains("nlcall call --inline setuid"))
+        .stderr("");
 }
 
 #[test]
@@ -219,4 +247,89 @@ fn a_reader_that_leaves_ends_the_command_quietly() {
     assert_eq!(output.stderr, b"");
     let signal = std::os::unix::process::ExitStatusExt::signal(&output.status);
     assert_eq!(signal, Some(libc::SIGPIPE));
+}
+
+/// Runs a program that looks at a file; none where it is not installed.
+fn looked_at(program: &str, args: &[&str], file: &std::path::Path) -> Option<std::process::Output> {
+    let output = std::process::Command::new(program)
+        .args(args)
+        .arg(file)
+        .output();
+    match output {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            eprintln!("not looked at: there is no {program}");
+            None
+        }
+        output => Some(output.unwrap()),
+    }
+}
+
+#[test]
+fn shells_read_their_completions() {
+    let dir = tempfile::tempdir().unwrap();
+    for shell in ["bash", "zsh", "fish"] {
+        let script = nlcall(&["completions", shell])
+            .code(0)
+            .get_output()
+            .stdout
+            .clone();
+        let file = dir.path().join(shell);
+        std::fs::write(&file, script).unwrap();
+        if let Some(output) = looked_at(shell, &["-n"], &file) {
+            assert!(output.status.success(), "{shell}: {output:?}");
+            assert_eq!(String::from_utf8_lossy(&output.stderr), "", "{shell}");
+        }
+    }
+    nlcall(&["completions", "csh"])
+        .code(2)
+        .stderr(predicate::str::contains("bash"));
+}
+
+#[test]
+fn bash_completes_subcommands_and_options() {
+    let dir = tempfile::tempdir().unwrap();
+    let script = nlcall(&["completions", "bash"])
+        .code(0)
+        .get_output()
+        .stdout
+        .clone();
+    let file = dir.path().join("nlcall");
+    std::fs::write(&file, script).unwrap();
+    let complete = r#". "$0"; COMP_WORDS=(nlcall mon); COMP_CWORD=1; _nlcall nlcall mon nlcall
+        echo "${COMPREPLY[@]}"
+        COMP_WORDS=(nlcall monitor --fail); COMP_CWORD=2; _nlcall nlcall --fail monitor
+        echo "${COMPREPLY[@]}""#;
+    if let Some(output) = looked_at("bash", &["-c", complete], &file) {
+        let words = String::from_utf8_lossy(&output.stdout);
+        assert_eq!(words, "monitor\n--failed-only\n", "{output:?}");
+    }
+}
+
+#[test]
+fn manual_pages_are_set_without_a_warning() {
+    let dir = tempfile::tempdir().unwrap();
+    nlcall(&["man", dir.path().to_str().unwrap()])
+        .code(0)
+        .stdout("")
+        .stderr("");
+    let mut pages = 0;
+    for entry in std::fs::read_dir(dir.path()).unwrap() {
+        let page = entry.unwrap().path();
+        pages += 1;
+        for (program, args) in [
+            ("groff", &["-man", "-ww", "-z", "-Tutf8"][..]),
+            ("mandoc", &["-Tlint", "-Wwarning"]),
+        ] {
+            if let Some(output) = looked_at(program, args, &page) {
+                let said = [output.stdout, output.stderr].concat();
+                assert_eq!(
+                    String::from_utf8_lossy(&said),
+                    "",
+                    "{program}: {}",
+                    page.display()
+                );
+            }
+        }
+    }
+    assert!(pages > 10, "{pages}");
 }

@@ -27,7 +27,7 @@ const WITHOUT: &[&str] = &["Cargo.lock", ".gitignore", ".gitattributes", "rustfm
 /// Folders of files that are licences, prose or data.
 const FOLDERS_WITHOUT: &[&str] = &["LICENSES/", "docs/results/"];
 /// Formats that have no comments.
-const EXTENSIONS_WITHOUT: &[&str] = &["md", "json", "svg", "txt", "proptest-regressions"];
+const EXTENSIONS_WITHOUT: &[&str] = &["md", "json", "svg", "txt", "proptest-regressions", "snap"];
 
 /// Fails where a file that git knows lacks the line, naming each.
 pub fn check() -> Result<()> {

@@ -76,18 +76,22 @@ impl From<SyscallInfo> for Entry {
             reason,
             ..
         } = info;
-        let verdict = match verdict {
-            Verdict::Both => "both",
-            Verdict::Differs => "differs",
-            Verdict::InlineOnly => INLINE_ONLY,
-            Verdict::Refused => "refused",
-        };
         Self {
             nr,
             name,
-            verdict,
+            verdict: self::verdict(verdict),
             reason,
         }
+    }
+}
+
+/// A verdict in words.
+pub(super) fn verdict(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Both => "both",
+        Verdict::Differs => "differs",
+        Verdict::InlineOnly => INLINE_ONLY,
+        Verdict::Refused => "refused",
     }
 }
 
@@ -140,15 +144,15 @@ mod tests {
     }
 
     #[test]
-    fn the_table_has_a_row_per_call() {
-        let rows = matching(entries(), None).into_iter().map(Entry::into_row);
-        assert_eq!(
-    #[test]
     fn the_documentation_shows_what_programs_get() {
         let printed = json::pretty_list("calls", &matching(entries(), None));
         json::documented::assert_shows("nlcall list", &printed);
     }
 
+    #[test]
+    fn the_table_has_a_row_per_call() {
+        let rows = matching(entries(), None).into_iter().map(Entry::into_row);
+        assert_eq!(
             lay_out(COLUMNS, rows, None),
             " NR  NAME          VERDICT  REASON\n  \
               2  open          both\n \

@@ -16,12 +16,15 @@ use crate::options::{
 pub mod bench;
 pub mod call;
 pub mod cat;
+pub mod completions;
 pub mod config;
+pub mod describe;
 pub mod doctor;
 pub mod fds;
 pub mod kill;
 pub mod limits;
 pub mod list;
+pub mod man;
 pub mod monitor;
 pub mod ps;
 pub mod redirect;
@@ -34,6 +37,7 @@ pub fn run(options: &Options) -> Result<Status, Failure> {
         Command::Cat(cat) => cat::run(cat, &mut Session::open()?),
         Command::Kill(kill) => kill::run(kill, &mut Session::open()?),
         Command::List(list) => list::run(list, &Session::open()?, options.json),
+        Command::Describe(call) => describe::run(call, options.json),
         Command::Ps(ps) => ps::run(ps, &Session::open()?, options.json),
         Command::Redirect(redirect) => redirect::run(redirect, options.json),
         Command::Fds(fds) => fds::run(fds, options.json),
@@ -43,5 +47,7 @@ pub fn run(options: &Options) -> Result<Status, Failure> {
         Command::Bench(bench) => bench::run(bench, options.json),
         Command::Run(program) => run::run(program, options.json),
         Command::Doctor => doctor::run(options.json),
+        Command::Completions(shell) => completions::run(shell),
+        Command::Man(man) => man::run(man),
     }
 }

@@ -7,6 +7,7 @@ use std::fmt;
 use crate::layout::Format;
 use crate::names::Set;
 
+mod example;
 mod table;
 
 /// A system call's parameters and result.

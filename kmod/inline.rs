@@ -223,7 +223,7 @@ pub(crate) struct Farewell {
 impl Farewell {
     /// Makes the call.
     pub(crate) fn call(self) {
-        shim::call(self.nr, self.args.as_ptr());
+        shim::farewell(self.nr, &self.args);
     }
 }
 
@@ -262,6 +262,8 @@ pub(crate) struct Course {
     watch: Option<Watch>,
     /// Seccomp is to be asked about each call.
     asks: bool,
+    /// Audit wants to know of each call of the batch.
+    is_audited: bool,
     /// Why no further call is asked about, where a question had consequences.
     halt: Option<Ending>,
     /// The call that seccomp is or was asked about; in its slot, where it is for a worker.
@@ -282,6 +284,7 @@ impl Course {
             is_watched: trace::is_on(),
             watch: None,
             asks: arrival.filtered,
+            is_audited: false,
             halt: None,
             question: None,
             answer: None,
@@ -384,7 +387,10 @@ impl<'a> Run<'a> {
         course.state |= state;
         // A filter may come at any time.
         course.asks |= state & called::SECCOMP != 0;
-        let errno = if state & called::SIGNAL != 0 {
+        course.is_audited |= state & called::AUDITED != 0;
+        let errno = if state & called::BLIND != 0 {
+            errno::ENOMEM
+        } else if state & called::SIGNAL != 0 {
             errno::EINTR
         } else if !self.session.is_open() {
             errno::ESRCH
@@ -454,6 +460,7 @@ impl Batch {
             run.course.sequence.stop(Ending::not_started(errno::EPERM));
         }
         let marked = mark.set();
+        run.course.is_audited = false;
         run.note(marked.state());
         let attrs = self.message.attrs();
         let mut results = Results::open(self.results);
@@ -641,7 +648,8 @@ impl Run<'_> {
     #[inline]
     fn is_fast(&self) -> bool {
         let course = &self.course;
-        course.sequence.goes_on() && !course.asks && !course.is_watched
+        let is_seen = course.is_watched || course.is_audited;
+        course.sequence.goes_on() && !course.asks && !is_seen
     }
 
     /// Executes an entry, behind what lies `before` it in the message. `made`: it was called
@@ -662,7 +670,7 @@ impl Run<'_> {
         if self.course.is_watched {
             self.course.watch = Some(Watch::begin(&entry.args()));
         }
-        if timeout_ns != 0 || is_special(nr) {
+        if timeout_ns != 0 || self.course.is_audited || is_special(nr) {
             return self.special(nr, &entry.args(), timeout_ns, results);
         }
         let done = made.unwrap_or_else(|| shim::call(nr, entry.args_in_place()));
@@ -675,7 +683,8 @@ impl Run<'_> {
         }
     }
 
-    /// Executes a call that has a time limit, or acts on the thread as a whole.
+    /// Executes a call that has a time limit, or acts on the thread as a whole, or of which audit
+    /// wants to know.
     #[cold]
     fn special(
         &mut self,
@@ -704,7 +713,7 @@ impl Run<'_> {
             limit => sender::now_ns().saturating_add(limit).min(i64::MAX as u64) as i64,
         };
         let program = sender::program();
-        let done = shim::call_until(nr, args.as_ptr(), deadline);
+        let done = self.call(nr, args, deadline);
         let ending = self.carry_on(done, nr, args, deadline);
         if sender::program() != program {
             // Another program's memory.
@@ -712,6 +721,15 @@ impl Run<'_> {
             self.course.sequence.stop(Ending::not_started(errno::ESRCH));
         }
         ending
+    }
+
+    /// Makes a call.
+    fn call(&self, nr: u32, args: &[u64; 6], deadline: i64) -> shim::Called {
+        if self.course.is_audited {
+            shim::call_audited(nr, args.as_ptr(), deadline)
+        } else {
+            shim::call_until(nr, args.as_ptr(), deadline)
+        }
     }
 
     /// What follows from a call's return: where something other than a signal interrupted it, it
@@ -736,8 +754,8 @@ impl Run<'_> {
             };
             done = match ended::after(done.ret, stop) {
                 Next::Complete(ending) => return ending,
-                Next::Again => shim::call_until(nr, args.as_ptr(), deadline),
-                Next::Continue => shim::call_until(RESTART_SYSCALL, args.as_ptr(), deadline),
+                Next::Again => self.call(nr, args, deadline),
+                Next::Continue => self.call(RESTART_SYSCALL, args, deadline),
             };
         }
     }

@@ -3,6 +3,7 @@
  * What Rust cannot reach: macros, inline functions, symbols that are not
  * exported. No decision about a call is taken here. shim.h says who owns what.
  */
+#include <linux/audit.h>
 #include <linux/cred.h>
 #include <linux/fdtable.h>
 #include <linux/file.h>
@@ -84,6 +85,12 @@ DEFINE_STATIC_CALL_NULL(nlcall_put, put_files_struct);
 DEFINE_STATIC_CALL_RET0(nlcall_wake, wake_up_state);
 DEFINE_STATIC_CALL_RET0(nlcall_zap, zap_other_threads);
 DEFINE_STATIC_CALL_RET0(nlcall_permit, __seccomp_permit_syscall);
+#ifdef CONFIG_AUDITSYSCALL
+DEFINE_STATIC_CALL_NULL(nlcall_audit_entry, __audit_syscall_entry);
+DEFINE_STATIC_CALL_NULL(nlcall_audit_exit, __audit_syscall_exit);
+DEFINE_STATIC_CALL_RET0(nlcall_audit_alloc, audit_alloc);
+DEFINE_STATIC_CALL_NULL(nlcall_audit_free, __audit_free);
+#endif
 
 /*
  * A disabled kprobe resolves a symbol and patches nothing. Its address lies
@@ -112,6 +119,18 @@ void *nlcall_find(const char *name)
 	return (void *)addr;
 }
 
+static int nlcall_resolve_audit(void)
+{
+#ifdef CONFIG_AUDITSYSCALL
+	return nlcall_resolve(nlcall_audit_entry, "__audit_syscall_entry") ?:
+	       nlcall_resolve(nlcall_audit_exit, "__audit_syscall_exit") ?:
+	       nlcall_resolve(nlcall_audit_alloc, "audit_alloc") ?:
+	       nlcall_resolve(nlcall_audit_free, "__audit_free");
+#else
+	return 0;
+#endif
+}
+
 static int nlcall_resolve_all(void)
 {
 	return nlcall_resolve(nlcall_switch, "x64_sys_call") ?:
@@ -122,6 +141,7 @@ static int nlcall_resolve_all(void)
 	       nlcall_resolve(nlcall_wake, "wake_up_state") ?:
 	       nlcall_resolve(nlcall_zap, "zap_other_threads") ?:
 	       nlcall_resolve(nlcall_permit, "__seccomp_permit_syscall") ?:
+	       nlcall_resolve_audit() ?:
 	       nlcall_target_init();
 }
 
@@ -341,6 +361,89 @@ static void nlcall_clear_alarm(struct nlcall_alarm *alarm)
 	destroy_hrtimer_on_stack(&alarm->timer);
 }
 
+/*
+ * Audit. What entry code does around each call where rules may ask for a
+ * record of it.
+ */
+#ifdef CONFIG_AUDITSYSCALL
+
+bool nlcall_audit_watches(void)
+{
+	return unlikely(audit_enabled && audit_context());
+}
+
+static void nlcall_audit_call(u32 nr, const u64 *args)
+{
+	static_call_cond(nlcall_audit_entry)(nr, args[0], args[1], args[2], args[3]);
+}
+
+static void nlcall_audit_return(long ret)
+{
+	static_call_cond(nlcall_audit_exit)(!IS_ERR_VALUE(ret), ret);
+}
+
+/* A worker speaks for its process, which may have been given its login later. */
+static void nlcall_audit_login(void)
+{
+	current->loginuid = READ_ONCE(current->group_leader->loginuid);
+	current->sessionid = READ_ONCE(current->group_leader->sessionid);
+}
+
+/*
+ * Gives current a context of its own for calls that it makes itself: the one
+ * that it has may be in use, by the system call that runs the task work. The
+ * kernel noted in that, when the message was sent, whether there are rules.
+ */
+static int nlcall_audit_open(struct nlcall_mark *mark)
+{
+	struct audit_context *own = audit_context();
+	int err;
+
+	if (!audit_enabled || audit_dummy_context())
+		return 0;
+	audit_set_context(current, NULL);
+	err = static_call(nlcall_audit_alloc)(current);
+	if (err)
+		audit_set_context(current, own);
+	else
+		mark->own = own;
+	return err;
+}
+
+static void nlcall_audit_close(struct nlcall_mark *mark)
+{
+	if (audit_context())
+		static_call_cond(nlcall_audit_free)(current);
+	audit_set_context(current, mark->own);
+	set_task_syscall_work(current, SYSCALL_AUDIT);
+}
+
+/* The call does not return: the thread's end makes the record of it. */
+static void nlcall_audit_farewell(u32 nr, const u64 *args)
+{
+	if (!audit_enabled || audit_dummy_context())
+		return;
+	static_call_cond(nlcall_audit_free)(current);
+	if (!static_call(nlcall_audit_alloc)(current) && audit_context())
+		nlcall_audit_call(nr, args);
+}
+
+#else
+
+bool nlcall_audit_watches(void)
+{
+	return false;
+}
+
+static void nlcall_audit_call(u32 nr, const u64 *args) { }
+static void nlcall_audit_return(long ret) { }
+static void nlcall_audit_login(void) { }
+static int nlcall_audit_open(struct nlcall_mark *mark) { return 0; }
+static void nlcall_audit_close(struct nlcall_mark *mark) { }
+static void nlcall_audit_farewell(u32 nr, const u64 *args) { }
+
+#endif
+
 const struct cred *nlcall_burst_begin(const struct cred *cred)
 {
 	return override_creds(cred);
@@ -363,6 +466,17 @@ struct nlcall_called nlcall_burst_call(u32 nr, const u64 *args)
 	return (struct nlcall_called){ ret, ti & (_TIF_SIGPENDING | _TIF_NOTIFY_SIGNAL) };
 }
 
+struct nlcall_called nlcall_burst_call_audited(u32 nr, const u64 *args)
+{
+	struct nlcall_called called;
+
+	nlcall_audit_login();
+	nlcall_audit_call(nr, args);
+	called = nlcall_burst_call(nr, args);
+	nlcall_audit_return(called.ret);
+	return called;
+}
+
 void nlcall_burst_end(const struct cred *cred, const struct cred *old)
 {
 	WARN_ON_ONCE(current_cred() != cred);
@@ -373,8 +487,12 @@ void nlcall_burst_end(const struct cred *cred, const struct cred *old)
 long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred)
 {
 	const struct cred *old = nlcall_burst_begin(cred);
-	long ret = nlcall_burst_call(nr, args).ret;
+	long ret;
 
+	if (nlcall_audit_watches())
+		ret = nlcall_burst_call_audited(nr, args).ret;
+	else
+		ret = nlcall_burst_call(nr, args).ret;
 	nlcall_burst_end(cred, old);
 	return ret;
 }
@@ -456,6 +574,22 @@ struct nlcall_called nlcall_call_until(u32 nr, const u64 *args, s64 deadline)
 	return called;
 }
 
+struct nlcall_called nlcall_call_audited(u32 nr, const u64 *args, s64 deadline)
+{
+	struct nlcall_called called;
+
+	nlcall_audit_call(nr, args);
+	called = nlcall_call_until(nr, args, deadline);
+	nlcall_audit_return(called.ret);
+	return called;
+}
+
+void nlcall_farewell(u32 nr, const u64 *args)
+{
+	nlcall_audit_farewell(nr, args);
+	nlcall_call(nr, args);
+}
+
 /* Marks the thread while it executes INLINE calls, and while it is asked about one. */
 static void nlcall_marked_in(struct preempt_notifier *notifier, int cpu)
 {
@@ -485,19 +619,29 @@ static bool nlcall_is_inline(void)
 	return false;
 }
 
-unsigned long nlcall_inline_begin(struct preempt_notifier *mark)
+unsigned long nlcall_inline_begin(struct nlcall_mark *mark)
 {
-	BUILD_BUG_ON(sizeof(*mark) != NLCALL_MARK_SIZE);
-	preempt_notifier_init(mark, &nlcall_inline_ops);
+	unsigned long state = 0;
+
+	mark->own = NULL;
+	if (nlcall_audit_watches()) {
+		if (nlcall_audit_open(mark))
+			state |= NLCALL_CALLED_BLIND;
+		else if (mark->own)
+			state |= NLCALL_CALLED_AUDITED;
+	}
+	preempt_notifier_init(&mark->notifier, &nlcall_inline_ops);
 	scoped_guard(preempt)
-		preempt_notifier_register(mark);
-	return nlcall_look();
+		preempt_notifier_register(&mark->notifier);
+	return state | nlcall_look();
 }
 
-void nlcall_inline_end(struct preempt_notifier *mark, unsigned long state)
+void nlcall_inline_end(struct nlcall_mark *mark, unsigned long state)
 {
 	scoped_guard(preempt)
-		preempt_notifier_unregister(mark);
+		preempt_notifier_unregister(&mark->notifier);
+	if (unlikely(mark->own))
+		nlcall_audit_close(mark);
 	if (state & NLCALL_CALLED_RESUME)
 		set_thread_flag(TIF_NOTIFY_RESUME);
 }

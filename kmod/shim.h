@@ -11,12 +11,12 @@
 #include <linux/bits.h>
 #include <linux/preempt.h>
 
+struct audit_context;
 struct callback_head;
 struct cred;
 struct netlink_ext_ack;
 struct nlattr;
 struct pid;
-struct preempt_notifier;
 struct sk_buff;
 struct sock;
 struct workqueue_struct;
@@ -93,6 +93,8 @@ long nlcall_execute_until(u32 nr, const u64 *args, const struct cred *cred, s64 
 #define NLCALL_CALLED_RESUME	BIT(2)	/* for nlcall_inline_end() */
 #define NLCALL_CALLED_LATE	BIT(3)	/* the deadline passed */
 #define NLCALL_CALLED_NOT	BIT(4)	/* by nlcall_run() only */
+#define NLCALL_CALLED_AUDITED	BIT(5)	/* by nlcall_inline_begin(): audit wants to know */
+#define NLCALL_CALLED_BLIND	BIT(6)	/* the same, and has no memory for it */
 struct nlcall_called {
 	long ret;
 	unsigned long state;
@@ -105,6 +107,9 @@ struct nlcall_called nlcall_call(u32 nr, const u64 *args);
  */
 const struct cred *nlcall_burst_begin(const struct cred *cred);
 struct nlcall_called nlcall_burst_call(u32 nr, const u64 *args);
+/* The same where audit wants to know, which nlcall_audit_watches() says once. */
+struct nlcall_called nlcall_burst_call_audited(u32 nr, const u64 *args);
+bool nlcall_audit_watches(void);
 void nlcall_burst_end(const struct cred *cred, const struct cred *old);
 /* @deadline in ns of the monotonic clock; 0 for none. */
 struct nlcall_called nlcall_call_until(u32 nr, const u64 *args, s64 deadline);
@@ -112,9 +117,16 @@ struct nlcall_called nlcall_call_until(u32 nr, const u64 *args, s64 deadline);
  * Around all calls of a message. @mark is lent until the end, which takes the
  * states of all of them together. The first returns the state before them.
  */
-#define NLCALL_MARK_SIZE	24
-unsigned long nlcall_inline_begin(struct preempt_notifier *mark);
-void nlcall_inline_end(struct preempt_notifier *mark, unsigned long state);
+struct nlcall_mark {
+	struct preempt_notifier notifier;
+	struct audit_context *own;	/* the thread's, where it has another meanwhile */
+};
+unsigned long nlcall_inline_begin(struct nlcall_mark *mark);
+void nlcall_inline_end(struct nlcall_mark *mark, unsigned long state);
+/* The same as nlcall_call_until() where that began with NLCALL_CALLED_AUDITED. */
+struct nlcall_called nlcall_call_audited(u32 nr, const u64 *args, s64 deadline);
+/* Makes a call that ends the thread, after nlcall_inline_end(). */
+void nlcall_farewell(u32 nr, const u64 *args);
 /*
  * The question to seccomp whether current may make a call, on its way to user
  * mode; only where it is under seccomp, and inside the last piece of task work

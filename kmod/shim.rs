@@ -79,7 +79,7 @@ pub mod ffi {
     /// `struct nlcall_question`.
     #[repr(C)]
     pub(super) struct Question {
-        pub(super) mark: Mark,
+        pub(super) mark: Notifier,
         pub(super) heir: *mut bindings::callback_head,
         pub(super) nr: u64,
         pub(super) args: [u64; 6],
@@ -88,7 +88,14 @@ pub mod ffi {
 
     /// `struct preempt_notifier`, of which C alone knows the inside.
     #[repr(C)]
-    pub struct Mark(pub(super) [usize; 3]);
+    pub(super) struct Notifier(pub(super) [usize; 3]);
+
+    /// `struct nlcall_mark`.
+    #[repr(C)]
+    pub(super) struct Mark {
+        pub(super) notifier: Notifier,
+        pub(super) own: *mut c_void,
+    }
 
     /// `struct nlcall_thread`.
     #[repr(C)]
@@ -140,7 +147,12 @@ pub mod ffi {
             old: *const bindings::cred,
         );
 
+        pub(super) fn nlcall_burst_call_audited(nr: u32, args: *const u64) -> Called;
+        pub(super) fn nlcall_audit_watches() -> bool;
+
         pub(super) fn nlcall_call(nr: u32, args: *const u64) -> Called;
+        pub(super) fn nlcall_call_audited(nr: u32, args: *const u64, deadline: i64) -> Called;
+        pub(super) fn nlcall_farewell(nr: u32, args: *const u64);
         pub(super) fn nlcall_call_until(nr: u32, args: *const u64, deadline: i64) -> Called;
         pub(super) fn nlcall_run(
             row: *const Row,
@@ -586,6 +598,10 @@ pub mod called {
     pub const LATE: usize = 1 << 3;
     /// The call was not made.
     pub(super) const NOT: usize = 1 << 4;
+    /// Audit wants to know of each call: they are to be made by [`call_audited`](super::call_audited).
+    pub const AUDITED: usize = 1 << 5;
+    /// The same, and there is no memory for it: no call is to be made.
+    pub const BLIND: usize = 1 << 6;
 }
 
 /// Executes one system call as the current thread, which is on its way to user mode: with its own
@@ -601,6 +617,18 @@ pub fn call(nr: u32, args: *const u64) -> Called {
 pub fn call_until(nr: u32, args: *const u64, deadline: i64) -> Called {
     // SAFETY: As for `call()`.
     unsafe { ffi::nlcall_call_until(nr, args, deadline) }
+}
+
+/// The same where audit wants to know of it.
+pub fn call_audited(nr: u32, args: *const u64, deadline: i64) -> Called {
+    // SAFETY: As for `call()`.
+    unsafe { ffi::nlcall_call_audited(nr, args, deadline) }
+}
+
+/// Makes a call that ends the current thread; returns only where it could not.
+pub fn farewell(nr: u32, args: &[u64; 6]) {
+    // SAFETY: As for `call()`; the thread is not marked any more.
+    unsafe { ffi::nlcall_farewell(nr, args.as_ptr()) }
 }
 
 /// Makes the calls of these entries, which are INLINE and simple or even plain, and writes their results into
@@ -669,6 +697,21 @@ impl InForce<'_> {
     }
 }
 
+impl InForce<'_> {
+    /// Whether audit wants to know of the calls. Asked once for all of them.
+    #[inline]
+    pub fn is_audited(&self) -> bool {
+        // SAFETY: Reads fields of `current`.
+        unsafe { ffi::nlcall_audit_watches() }
+    }
+
+    /// Executes one system call of which audit wants to know; otherwise as [`InForce::call`].
+    pub fn call_audited(&self, nr: u32, args: &[u64; 6]) -> Called {
+        // SAFETY: As in `call`.
+        unsafe { ffi::nlcall_burst_call_audited(nr, args.as_ptr()) }
+    }
+}
+
 impl Drop for InForce<'_> {
     fn drop(&mut self) {
         // SAFETY: In force since this was made, by the same thread: the pointers do not leave it.
@@ -695,7 +738,7 @@ impl Question {
     /// No question.
     pub const fn new() -> Self {
         Self(ffi::Question {
-            mark: ffi::Mark([0; 3]),
+            mark: ffi::Notifier([0; 3]),
             heir: core::ptr::null_mut(),
             nr: 0,
             args: [0; 6],
@@ -742,7 +785,10 @@ pub struct Mark(ffi::Mark);
 impl Mark {
     /// An unused mark.
     pub const fn new() -> Self {
-        Self(ffi::Mark([0; 3]))
+        Self(ffi::Mark {
+            notifier: ffi::Notifier([0; 3]),
+            own: core::ptr::null_mut(),
+        })
     }
 
     /// Marks the current thread.

@@ -47,6 +47,7 @@ use crate::{
     session::Session,
     shim::{
         self,
+        Called,
         Thread, //
     },
     slots::{
@@ -348,26 +349,14 @@ impl Worker {
 
     /// Executes the calls of the burst. Says what comes then.
     fn execute_burst(&self, dealt: &Dealt) -> Turn {
-        let mut interrupted = None;
-        {
+        let interrupted = {
             let in_force = self.thread.with(&dealt.credentials);
-            while let Some(at) = self.burst.progress().next() {
-                // SAFETY: This is the worker, and the call is the one that it begins.
-                let called = unsafe {
-                    let (nr, args) = self.burst.call(at);
-                    let called = in_force.call(nr, args);
-                    self.burst.ended(at, called.ret);
-                    called
-                };
-                if ended::is_interruption(called.ret) {
-                    interrupted = Some(called.ret);
-                    break;
-                }
-                if called.state != 0 {
-                    break;
-                }
+            if in_force.is_audited() {
+                self.go_through(|nr, args| in_force.call_audited(nr, args))
+            } else {
+                self.go_through(|nr, args| in_force.call(nr, args))
             }
-        }
+        };
         match interrupted {
             None => {
                 let go_on = !current!().signal_pending();
@@ -378,6 +367,28 @@ impl Worker {
                 None => Turn::Again,
             },
         }
+    }
+
+    /// Makes the calls of the burst by `call`. Says what the last one returned, if that was
+    /// interrupted.
+    #[inline(always)]
+    fn go_through(&self, call: impl Fn(u32, &[u64; 6]) -> Called) -> Option<i64> {
+        while let Some(at) = self.burst.progress().next() {
+            // SAFETY: This is the worker, and the call is the one that it begins.
+            let called = unsafe {
+                let (nr, args) = self.burst.call(at);
+                let called = call(nr, args);
+                self.burst.ended(at, called.ret);
+                called
+            };
+            if ended::is_interruption(called.ret) {
+                return Some(called.ret);
+            }
+            if called.state != 0 {
+                break;
+            }
+        }
+        None
     }
 
     /// Executes one call. Says what comes then.

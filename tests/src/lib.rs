@@ -5,6 +5,7 @@
 //!
 //! Everything here panics when the machine does not do what it should: a test has failed then.
 
+pub mod audit;
 pub mod calls;
 pub mod config;
 pub mod event;

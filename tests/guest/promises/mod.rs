@@ -3,6 +3,7 @@
 //! What nlcall promises, one promise per file.
 
 mod any_call;
+mod audit;
 mod blocking;
 mod identity;
 mod namespaces;
@@ -14,6 +15,7 @@ use crate::harness::Test;
 
 pub const TESTS: &[&[Test]] = &[
     any_call::TESTS,
+    audit::TESTS,
     blocking::TESTS,
     identity::TESTS,
     namespaces::TESTS,

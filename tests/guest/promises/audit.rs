@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Audited calls leave the records that plain ones leave.
+
+use std::{fs, os::fd::AsRawFd};
+
+use io_uring::{opcode, types, IoUring};
+use nix::sys::wait::WaitStatus;
+use nlcall::raw::{Call, Session};
+use nlcall_tests::{
+    audit::{Daemon, Event},
+    calls::{self, call},
+    memory::Memory,
+    message::{Message, REQUEST},
+    process::{exit_now, Child},
+    results::ResultsArray,
+    session,
+    socket::RawSocket,
+};
+
+use crate::harness::{skip, tests, Test};
+
+pub const TESTS: &[Test] = tests![
+    audited_calls_leave_equal_records,
+    an_audited_inline_exit_leaves_its_record,
+    calls_through_a_ring_are_audited,
+];
+
+/// `AUDIT_SYSCALL` and `AUDIT_PATH` of `include/uapi/linux/audit.h`.
+const SYSCALL: u16 = 1300;
+const PATH: u16 = 1302;
+
+/// How a call is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    Plain,
+    Inline,
+    Worker,
+}
+
+const WAYS: [Way; 3] = [Way::Plain, Way::Inline, Way::Worker];
+
+impl Way {
+    fn make(self, session: &Session, call: Call) -> i64 {
+        match self {
+            Self::Plain => calls::plainly(&call),
+            Self::Inline => session::run_inline(session, [call])[0].ret,
+            Self::Worker => session::run(session, call).ret,
+        }
+    }
+}
+
+fn daemon() -> Daemon {
+    Daemon::begin().unwrap_or_else(|error| skip(&format!("this kernel audits no calls: {error}")))
+}
+
+/// The calls that are watched, with and without success, with and without a path.
+fn audited() -> Vec<Call> {
+    let file = Memory::string("file");
+    let missing = Memory::string("missing");
+    let at = || libc::AT_FDCWD.into();
+    vec![
+        call(libc::SYS_fchmodat, &[at(), file.into(), 0o640.into()]),
+        call(libc::SYS_unlinkat, &[at(), missing.into(), 0.into()]),
+        call(libc::SYS_getpgid, &[0.into()]),
+        call(libc::SYS_getpgid, &[(-7).into()]),
+    ]
+}
+
+const WATCHED: [libc::c_long; 3] = [libc::SYS_fchmodat, libc::SYS_unlinkat, libc::SYS_getpgid];
+
+/// A record without what says which thread made the call.
+fn without_comm(text: &str) -> String {
+    let words = text.split(' ').filter(|word| !word.starts_with("comm="));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+fn comparable(event: &Event) -> Event {
+    let record = |(kind, text): &(u16, String)| (*kind, without_comm(text));
+    event.iter().map(record).collect()
+}
+
+fn audited_calls_leave_equal_records() {
+    fs::write("file", "text").expect("a file");
+    let mut daemon = daemon();
+    let mut child = Child::fork(|channel| {
+        let session = Session::open().expect("a session");
+        session::value(&session, calls::getpid());
+        for way in WAYS {
+            channel.get();
+            for call in audited() {
+                way.make(&session, call);
+            }
+        }
+        // All by one message, too.
+        channel.get();
+        session::run_inline(&session, audited());
+    });
+    daemon
+        .watch(child.pid(), &WATCHED)
+        .expect("the rule is taken");
+    let mut by_way = Vec::new();
+    for _ in 0..=WAYS.len() {
+        child.channel().put(0);
+        let events: Vec<Event> = audited().iter().map(|_| daemon.event()).collect();
+        by_way.push(events);
+    }
+    child.succeed();
+    let plain = &by_way[0];
+    let numbers = audited().iter().map(|call| call.as_abi().nr).collect::<Vec<_>>();
+    for (event, nr) in plain.iter().zip(numbers) {
+        let said = &event.iter().find(|it| it.0 == SYSCALL).expect("a record").1;
+        assert!(said.contains(&format!("syscall={nr} ")), "{said}");
+    }
+    let paths = |event: &Event| event.iter().filter(|it| it.0 == PATH).count();
+    assert!(paths(&plain[0]) > 0 && paths(&plain[1]) > 0, "{plain:#?}");
+    for (events, way) in by_way.iter().zip(["plain", "INLINE", "worker", "batch"]) {
+        for (event, plain) in events.iter().zip(plain) {
+            assert_eq!(comparable(event), comparable(plain), "{way}");
+        }
+    }
+}
+
+fn an_audited_inline_exit_leaves_its_record() {
+    let mut daemon = daemon();
+    let mut events = Vec::new();
+    for way in [Way::Plain, Way::Inline] {
+        let mut child = Child::fork(|channel| {
+            let session = Session::open().expect("a session");
+            channel.get();
+            way.make(&session, call(libc::SYS_exit_group, &[3.into()]));
+            exit_now(1);
+        });
+        daemon
+            .watch(child.pid(), &[libc::SYS_exit_group])
+            .expect("the rule is taken");
+        child.channel().put(0);
+        assert_eq!(child.wait(), WaitStatus::Exited(child.pid(), 3));
+        let pid = format!("pid={} ", child.pid());
+        let event = comparable(&daemon.event());
+        // Everything but the process is equal.
+        let same = |(kind, text): (u16, String)| (kind, text.replace(&pid, "pid=0 "));
+        events.push(event.into_iter().map(same).collect::<Event>());
+    }
+    assert_eq!(events[0], events[1]);
+    let said = &events[0].iter().find(|it| it.0 == SYSCALL).expect("a record").1;
+    assert!(said.contains(" a0=3 "), "{said}");
+}
+
+/// There, a system call is in the middle of its own record.
+fn calls_through_a_ring_are_audited() {
+    let mut daemon = daemon();
+    let mut child = Child::fork(|channel| {
+        let socket = RawSocket::open();
+        let array = ResultsArray::new(2);
+        let batch = calls::inline([0, 1].map(|pid: i32| call(libc::SYS_getpgid, &[pid.into()])));
+        let batch: Vec<_> = batch.into_iter().map(nlcall_abi::Call::from).collect();
+        let mut message = Message::submit_into(socket.family(), &batch, array.address());
+        message.flags = REQUEST;
+        message.seq = 1000;
+        let bytes = Memory::holding(&message.bytes());
+        let mut ring = IoUring::new(4).expect("a ring");
+        let (fd, length) = (types::Fd(socket.as_raw_fd()), bytes.len() as u32);
+        let send = opcode::Send::new(fd, bytes.address() as *const u8, length).build();
+        channel.get();
+        // SAFETY: the message is never freed, and the operation is waited for.
+        unsafe { ring.submission().push(&send) }.expect("the ring has room");
+        ring.submit_and_wait(1).expect("the ring works");
+        assert_eq!(array.results().len(), 2);
+    });
+    let watched = [libc::SYS_getpgid, libc::SYS_io_uring_enter];
+    daemon
+        .watch(child.pid(), &watched)
+        .expect("the rule is taken");
+    child.channel().put(0);
+    let mut said = Vec::new();
+    while said.len() < 3 {
+        let event = daemon.event();
+        let Some(record) = event.iter().find(|it| it.0 == SYSCALL) else {
+            continue;
+        };
+        let number = record.1.split("syscall=").nth(1).expect("a number");
+        let number = number.split(' ').next().expect("a number");
+        said.push(number.parse::<libc::c_long>().expect("a number"));
+    }
+    child.succeed();
+    said.sort_unstable();
+    let [asked, entered] = watched;
+    assert_eq!(said, [asked, asked, entered]);
+}

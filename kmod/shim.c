@@ -449,6 +449,34 @@ const struct cred *nlcall_burst_begin(const struct cred *cred)
 	return override_creds(cred);
 }
 
+/*
+ * A worker takes no signals but those that end it or stop it. What its calls
+ * raise in the thread that writes where nobody reads, or too much, is for its
+ * process.
+ */
+#define NLCALL_OF_WRITERS	(sigmask(SIGPIPE) | sigmask(SIGXFSZ))
+
+static __always_inline bool nlcall_has_signals(void)
+{
+	return sigtestsetmask(&current->pending.signal, NLCALL_OF_WRITERS);
+}
+
+static noinline void nlcall_pass_signals(void)
+{
+	kernel_siginfo_t info;
+	enum pid_type type;
+	sigset_t others;
+	int sig;
+
+	siginitsetinv(&others, NLCALL_OF_WRITERS);
+	do {
+		scoped_guard(spinlock_irq, &current->sighand->siglock)
+			sig = nlcall_has_signals() ? dequeue_signal(&others, &info, &type) : 0;
+		if (sig)
+			kill_pid(task_tgid(current), sig, 0);
+	} while (sig);
+}
+
 __no_stack_protector
 struct nlcall_called nlcall_burst_call(u32 nr, const u64 *args)
 {
@@ -456,6 +484,9 @@ struct nlcall_called nlcall_burst_call(u32 nr, const u64 *args)
 	long ret = nlcall_make(&regs, nr, args);
 	unsigned long ti = read_thread_flags();
 
+	/* Mostly it comes with an error. Otherwise the end of the burst is early enough. */
+	if (unlikely(IS_ERR_VALUE(ret)) && nlcall_has_signals())
+		nlcall_pass_signals();
 	if (unlikely(ti & (_TIF_NOTIFY_RESUME | _TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY))) {
 		/* What the call left to do at the return to user mode: closing files. */
 		if (test_and_clear_thread_flag(TIF_NOTIFY_RESUME) && task_work_pending(current))
@@ -479,6 +510,8 @@ struct nlcall_called nlcall_burst_call_audited(u32 nr, const u64 *args)
 
 void nlcall_burst_end(const struct cred *cred, const struct cred *old)
 {
+	if (unlikely(nlcall_has_signals()))
+		nlcall_pass_signals();
 	WARN_ON_ONCE(current_cred() != cred);
 	revert_creds(old);
 	cond_resched_tasks_rcu_qs();

@@ -381,7 +381,7 @@ impl Worker {
                 self.burst.ended(at, called.ret);
                 called
             };
-            if ended::is_interruption(called.ret) {
+            if called.ret < 0 && ended::is_interruption(called.ret) {
                 return Some(called.ret);
             }
             if called.state != 0 {

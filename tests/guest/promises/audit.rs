@@ -107,7 +107,10 @@ fn audited_calls_leave_equal_records() {
     }
     child.succeed();
     let plain = &by_way[0];
-    let numbers = audited().iter().map(|call| call.as_abi().nr).collect::<Vec<_>>();
+    let numbers = audited()
+        .iter()
+        .map(|call| call.as_abi().nr)
+        .collect::<Vec<_>>();
     for (event, nr) in plain.iter().zip(numbers) {
         let said = &event.iter().find(|it| it.0 == SYSCALL).expect("a record").1;
         assert!(said.contains(&format!("syscall={nr} ")), "{said}");
@@ -143,7 +146,11 @@ fn an_audited_inline_exit_leaves_its_record() {
         events.push(event.into_iter().map(same).collect::<Event>());
     }
     assert_eq!(events[0], events[1]);
-    let said = &events[0].iter().find(|it| it.0 == SYSCALL).expect("a record").1;
+    let said = &events[0]
+        .iter()
+        .find(|it| it.0 == SYSCALL)
+        .expect("a record")
+        .1;
     assert!(said.contains(" a0=3 "), "{said}");
 }
 

@@ -9,6 +9,7 @@ mod identity;
 mod namespaces;
 mod ownership;
 mod policy;
+mod raised;
 mod sender;
 
 use crate::harness::Test;
@@ -21,5 +22,6 @@ pub const TESTS: &[&[Test]] = &[
     namespaces::TESTS,
     ownership::TESTS,
     policy::TESTS,
+    raised::TESTS,
     sender::TESTS,
 ];

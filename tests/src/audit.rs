@@ -17,6 +17,7 @@ const SET: u16 = 1001;
 const ADD_RULE: u16 = 1011;
 const DELETE_RULE: u16 = 1012;
 const FIRST_EVENT: u16 = 1300;
+const CONFIG_CHANGE: u16 = 1305;
 const END_OF_EVENT: u16 = 1320;
 const LAST_EVENT: u16 = 1399;
 
@@ -144,12 +145,15 @@ impl Daemon {
         None
     }
 
-    /// Waits for the next event.
+    /// Waits for the next event, other than a change of the rules.
     pub fn event(&mut self) -> Event {
         loop {
             let (kind, payload) = self.receive();
-            if let Some(event) = self.take(kind, &payload) {
-                return event;
+            match self.take(kind, &payload) {
+                Some(event) if event.iter().all(|(kind, _)| *kind != CONFIG_CHANGE) => {
+                    return event
+                }
+                _ => {}
             }
         }
     }

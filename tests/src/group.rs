@@ -36,6 +36,24 @@ impl Group {
             .expect("a number")
     }
 
+    /// Processes and threads in it.
+    pub fn threads(&self) -> usize {
+        let current = fs::read_to_string(self.0.join("pids.current")).expect("pids.current");
+        current.trim().parse().expect("a number")
+    }
+
+    /// Freezes everybody in it, or lets them go on.
+    pub fn freeze(&self, freeze: bool) {
+        let value = if freeze { "1" } else { "0" };
+        fs::write(self.0.join("cgroup.freeze"), value).expect("cgroup.freeze");
+    }
+
+    /// Whether everybody in it stands still.
+    pub fn is_frozen(&self) -> bool {
+        let events = fs::read_to_string(self.0.join("cgroup.events")).expect("cgroup.events");
+        events.lines().any(|line| line == "frozen 1")
+    }
+
     /// Lets it have at most so many processes and threads.
     pub fn limit_threads(&self, most: usize) {
         fs::write(self.0.join("pids.max"), most.to_string()).expect("pids.max");

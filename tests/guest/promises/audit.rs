@@ -2,7 +2,10 @@
 
 //! Audited calls leave the records that plain ones leave.
 
-use std::{fs, os::fd::AsRawFd};
+use std::{
+    fs::{self, Permissions},
+    os::{fd::AsRawFd, unix::fs::PermissionsExt},
+};
 
 use io_uring::{opcode, types, IoUring};
 use nix::sys::wait::WaitStatus;
@@ -82,19 +85,22 @@ fn comparable(event: &Event) -> Event {
 
 fn audited_calls_leave_equal_records() {
     fs::write("file", "text").expect("a file");
+    // The first one finds what the others find.
+    fs::set_permissions("file", Permissions::from_mode(0o640)).expect("the mode is set");
     let mut daemon = daemon();
+    let calls = audited();
     let mut child = Child::fork(|channel| {
         let session = Session::open().expect("a session");
         session::value(&session, calls::getpid());
         for way in WAYS {
             channel.get();
-            for call in audited() {
-                way.make(&session, call);
+            for call in &calls {
+                way.make(&session, call.clone());
             }
         }
         // All by one message, too.
         channel.get();
-        session::run_inline(&session, audited());
+        session::run_inline(&session, calls.clone());
     });
     daemon
         .watch(child.pid(), &WATCHED)
@@ -102,12 +108,12 @@ fn audited_calls_leave_equal_records() {
     let mut by_way = Vec::new();
     for _ in 0..=WAYS.len() {
         child.channel().put(0);
-        let events: Vec<Event> = audited().iter().map(|_| daemon.event()).collect();
+        let events: Vec<Event> = calls.iter().map(|_| daemon.event()).collect();
         by_way.push(events);
     }
     child.succeed();
     let plain = &by_way[0];
-    let numbers = audited()
+    let numbers = calls
         .iter()
         .map(|call| call.as_abi().nr)
         .collect::<Vec<_>>();

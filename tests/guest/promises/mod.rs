@@ -5,8 +5,10 @@
 mod any_call;
 mod audit;
 mod blocking;
+mod bounds;
 mod identity;
 mod namespaces;
+mod outside;
 mod ownership;
 mod policy;
 mod raised;
@@ -18,8 +20,10 @@ pub const TESTS: &[&[Test]] = &[
     any_call::TESTS,
     audit::TESTS,
     blocking::TESTS,
+    bounds::TESTS,
     identity::TESTS,
     namespaces::TESTS,
+    outside::TESTS,
     ownership::TESTS,
     policy::TESTS,
     raised::TESTS,

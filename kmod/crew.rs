@@ -3,6 +3,7 @@
 //! The workers of a session: made, woken, given calls, and ended.
 
 use kernel::{
+    bindings,
     prelude::*,
     sync::{
         aref::ARef,
@@ -102,6 +103,9 @@ impl Inner {
 
 /// How long to wait before another attempt at making a worker. Milliseconds.
 const NOW_AND_THEN: u32 = 1000;
+
+/// How long to wait for workers to leave that rest. Milliseconds.
+const PATIENCE: u32 = 1000;
 
 /// Places of one allocation: few, since most sessions have few workers.
 const PLACES: usize = 16;
@@ -668,6 +672,50 @@ impl Session {
             registry::remove(self.id());
         }
     }
+}
+
+impl Session {
+    /// Lets the workers leave that rest. Says whether others stay, and whether one of them has a call,
+    /// or will have.
+    fn send_away(&self) -> (bool, bool) {
+        let mut inner = self.inner().lock();
+        let waits = inner.calls.running() + inner.calls.queued() > 0;
+        while !waits {
+            let Some(member) = inner.crew.excuse(shim::now(), 0) else {
+                break;
+            };
+            member.worker.wake();
+        }
+        (!inner.crew.is_empty(), waits)
+    }
+}
+
+/// Sees to it that the process of the current thread has no workers, for a call that only a process
+/// of one thread may make. `false`: they have calls, or do not leave.
+pub(crate) fn send_away() -> bool {
+    // Those that rest are gone after a few of them. One that is stopped does not leave, and whoever
+    // stopped it may wait for this thread to stop, too.
+    for _ in 0..msecs_to_jiffies(PATIENCE) {
+        let (mut stay, mut wait) = (false, false);
+        registry::for_each(|session| {
+            if session.owner().is_current() {
+                let (some, busy) = session.send_away();
+                (stay, wait) = (stay || some, wait || busy);
+            }
+        });
+        if wait {
+            return false;
+        }
+        if !stay && !shim::has_workers() {
+            return true;
+        }
+        // SAFETY: The thread may sleep, on its way to user mode; only its end wakes it earlier.
+        unsafe { bindings::schedule_timeout_killable(1) };
+        if shim::dying() {
+            return false;
+        }
+    }
+    false
 }
 
 impl WorkItem<REAP> for Session {

@@ -24,6 +24,7 @@ use crate::{
         Index,
         Totals, //
     },
+    crew,
     ended::{
         self,
         Ending,
@@ -75,6 +76,14 @@ const EXECVE: u32 = 59;
 const EXECVEAT: u32 = 322;
 const EXIT: u32 = 60;
 const EXIT_GROUP: u32 = 231;
+
+/// `unshare` and `setns`.
+const UNSHARE: u32 = 272;
+const SETNS: u32 = 308;
+
+/// `CLONE_VM`, `CLONE_SIGHAND`, `CLONE_THREAD` and `CLONE_NEWUSER` of `include/uapi/linux/sched.h`:
+/// what a process may unshare while it has one thread.
+const FOR_ONE_THREAD: u64 = 0x100 | 0x800 | 0x1_0000 | 0x1000_0000;
 
 /// Flags for which it matters whether the call succeeded.
 const MINDS_SUCCESS: u32 = flag::LINK | flag::HARDLINK | flag::SKIP_SUCCESS;
@@ -595,7 +604,10 @@ impl Batch {
 /// Whether a call needs care of its own.
 #[inline]
 fn is_special(nr: u32) -> bool {
-    matches!(nr, EXECVE | EXECVEAT | EXIT | EXIT_GROUP)
+    matches!(
+        nr,
+        EXECVE | EXECVEAT | EXIT | EXIT_GROUP | UNSHARE | SETNS
+    )
 }
 
 /// The ending of a call that nothing interrupted.
@@ -705,6 +717,12 @@ impl Run<'_> {
             }
             EXECVE | EXECVEAT if self.course.in_get_signal => {
                 return Ending::not_started(errno::EAGAIN);
+            }
+            UNSHARE if args[0] & FOR_ONE_THREAD == 0 => {}
+            UNSHARE if !crew::send_away() => return Ending::not_started(errno::EBUSY),
+            // Whether that matters depends on the namespace: the call will say.
+            SETNS => {
+                crew::send_away();
             }
             _ => {}
         }

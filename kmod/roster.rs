@@ -152,6 +152,11 @@ impl<W, P: Places<W>> Roster<W, P> {
         Some(places)
     }
 
+    /// Whether there is no worker, not even one whose thread is to be ended.
+    pub fn is_empty(&self) -> bool {
+        self.workers == 0
+    }
+
     /// Workers that take calls, those that are being made included.
     pub fn workers(&self) -> u32 {
         self.workers - self.gone

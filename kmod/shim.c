@@ -950,6 +950,17 @@ static void nlcall_bequeath(void)
 	}
 }
 
+bool nlcall_has_workers(void)
+{
+	struct task_struct *t;
+
+	guard(rcu)();
+	for_each_thread(current, t)
+		if (t->flags & PF_USER_WORKER)
+			return true;
+	return false;
+}
+
 /*
  * A thread ends. Where none is left but workers, the process ends with its
  * status, as exit_group() would end it; the workers would keep it alive, and

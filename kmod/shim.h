@@ -214,6 +214,8 @@ void nlcall_message_release(struct sk_buff *skb);
 #define NLCALL_SENDER_INLINE	BIT(4)
 unsigned int nlcall_sender(void);
 bool nlcall_dying(void);
+/* Whether the process of current has threads that run no program of it. */
+bool nlcall_has_workers(void);
 
 /*
  * The credentials that opened a socket, borrowed as long as its file is held;

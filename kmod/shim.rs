@@ -178,6 +178,7 @@ pub mod ffi {
 
         pub(super) fn nlcall_sender() -> c_uint;
         pub(super) fn nlcall_dying() -> bool;
+        pub(super) fn nlcall_has_workers() -> bool;
 
         pub(crate) fn nlcall_xa_claim(
             xa: *mut bindings::xarray,
@@ -377,6 +378,12 @@ pub fn sender() -> u32 {
 pub fn dying() -> bool {
     // SAFETY: Reads fields of `current`.
     unsafe { ffi::nlcall_dying() }
+}
+
+/// Whether the process of the current thread has workers of any kind.
+pub fn has_workers() -> bool {
+    // SAFETY: Reads fields of the threads of `current`'s process, under RCU.
+    unsafe { ffi::nlcall_has_workers() }
 }
 
 /// The `struct pid` of the current process, valid while the current thread runs.

@@ -2,6 +2,8 @@
 
 //! Workers as others see them: debuggers, the freezer, `/proc`, and what threads stand in the way of.
 
+use std::{fs::File, os::fd::AsFd};
+
 use nix::{
     errno::Errno,
     sched::{unshare, CloneFlags},
@@ -12,7 +14,7 @@ use nix::{
     },
     unistd::Pid,
 };
-use nlcall::raw::Session;
+use nlcall::{abi::Outcome, raw::Session};
 use nlcall_tests::{
     calls::{self, call},
     group::Group,
@@ -29,6 +31,7 @@ pub const TESTS: &[Test] = tests![
     a_debugger_attaches_and_detaches,
     a_frozen_process_goes_on,
     workers_are_in_the_way_of_what_threads_are_in_the_way_of,
+    workers_at_rest_leave_for_a_namespace_of_one_thread,
 ];
 
 const BLOCKED: usize = 4;
@@ -118,7 +121,7 @@ fn a_frozen_process_goes_on() {
     child.succeed();
 }
 
-/// A user namespace is for a process of one thread.
+/// A user namespace is for a process of one thread. INLINE, workers that rest leave for it.
 fn workers_are_in_the_way_of_what_threads_are_in_the_way_of() {
     for busy in [false, true] {
         in_a_child(|| {
@@ -131,15 +134,56 @@ fn workers_are_in_the_way_of_what_threads_are_in_the_way_of() {
             }
             let flags = CloneFlags::CLONE_NEWUSER;
             assert_eq!(unshare(flags), Err(Errno::EINVAL), "busy: {busy}");
-            let inline = call(libc::SYS_unshare, &[flags.bits().into()]);
-            let ret = session::run_inline(&session, [inline])[0].ret;
-            assert_eq!(ret, -i64::from(libc::EINVAL), "busy: {busy}");
             // Other namespaces are nobody's business but this thread's.
             unshare(CloneFlags::CLONE_NEWUTS).expect("names of its own");
-            pipe.fill(b"x");
+            let inline = call(libc::SYS_unshare, &[flags.bits().into()]);
+            let result = &session::run_inline(&session, [inline])[0];
+            let pid = nix::unistd::getpid();
             if busy {
+                let busy = (Outcome::NotStarted, -i64::from(libc::EBUSY));
+                assert_eq!((result.outcome, result.ret), busy);
+                assert!(!threads::workers(pid).is_empty());
+                pipe.fill(b"x");
                 assert_eq!(session.wait().expect("it is over").ret, 1);
+            } else {
+                assert_eq!(result.ret, 0);
+                assert_eq!(threads::workers(pid).len(), 0);
             }
         });
     }
+}
+
+/// Several sessions have workers at rest, and go on afterwards.
+fn workers_at_rest_leave_for_a_namespace_of_one_thread() {
+    in_a_child(|| {
+        let sessions = [(); 3].map(|()| Session::open().expect("a session"));
+        let pipe = Pipe::new();
+        for session in &sessions {
+            let count = session::submit(session, 0, (0..4).map(|_| pipe.read_call()));
+            session::info_until(session, "all reads block", |info| info.blocked == 4);
+            pipe.fill(&[0; 4]);
+            session::collect(session, count);
+        }
+        let pid = nix::unistd::getpid();
+        assert!(threads::workers(pid).len() >= sessions.len());
+        let time = File::open("/proc/self/ns/time").expect("a time namespace");
+        // Of its kind, the one of a process with threads is rejected: EUSERS.
+        let enter = call(
+            libc::SYS_setns,
+            &[
+                time.as_fd().into(),
+                CloneFlags::from_bits_retain(libc::CLONE_NEWTIME)
+                    .bits()
+                    .into(),
+            ],
+        );
+        assert_eq!(calls::plainly(&enter), -i64::from(libc::EUSERS));
+        assert_eq!(session::run_inline(&sessions[0], [enter])[0].ret, 0);
+        assert_eq!(threads::workers(pid).len(), 0);
+        for session in &sessions {
+            let result = &session::run_inline(session, [calls::getpid()])[0];
+            assert_eq!(result.ret, i64::from(pid.as_raw()));
+            session::assert_all_accounted_for(session);
+        }
+    });
 }

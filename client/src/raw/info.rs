@@ -79,7 +79,7 @@ pub struct SessionInfo {
 /// How long the calls of one system call number took in a session, from acceptance to the delivery
 /// of the completion to the receive buffer. Calls of workers, however they ended; not those without
 /// a completion ([`CallFlags::SKIP_SUCCESS`](super::CallFlags::SKIP_SUCCESS)).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Latency {
     /// System call number; none for all those that the kernel kept no number of their own for.
@@ -117,6 +117,30 @@ impl Latency {
         ))
     }
 
+    /// What it has counted since an earlier look at the same session.
+    #[must_use]
+    pub fn since(&self, earlier: &Self) -> Self {
+        let mut since = self.clone();
+        since.count = self.count.saturating_sub(earlier.count);
+        since.total = self.total.saturating_sub(earlier.total);
+        for (bucket, before) in since.buckets.iter_mut().zip(earlier.buckets) {
+            *bucket = bucket.saturating_sub(before);
+        }
+        since
+    }
+
+    /// What it and another one, of another session or number, have counted together.
+    #[must_use]
+    pub fn and(&self, other: &Self) -> Self {
+        let mut both = self.clone();
+        both.count = self.count.saturating_add(other.count);
+        both.total = self.total.saturating_add(other.total);
+        for (bucket, others) in both.buckets.iter_mut().zip(other.buckets) {
+            *bucket = bucket.saturating_add(others);
+        }
+        both
+    }
+
     /// What goes over the wire.
     pub(super) fn from_abi(latency: &abi::Latency) -> Self {
         Self {
@@ -125,5 +149,39 @@ impl Latency {
             total: Duration::from_nanos(latency.total_ns),
             buckets: latency.buckets,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_two_looks_differ_by_happened_between_them() {
+        let mut earlier = Latency {
+            nr: Some(0),
+            count: 3,
+            total: Duration::from_micros(30),
+            ..Latency::default()
+        };
+        earlier.buckets[4] = 3;
+        let mut recent = Latency {
+            nr: Some(0),
+            count: 1,
+            total: Duration::from_millis(1),
+            ..Latency::default()
+        };
+        recent.buckets[10] = 1;
+        let all = earlier.and(&recent);
+        assert_eq!((all.count, all.total), (4, Duration::from_micros(1030)));
+        assert_eq!(all.percentile(0.5), Some(Duration::from_nanos(1 << 14)));
+        assert_eq!(all.percentile(1.0), Some(Duration::from_nanos(1 << 20)));
+        assert_eq!(all.since(&earlier), recent);
+        // Of two that do not belong together nothing is left, rather than nonsense.
+        let nothing = Latency {
+            nr: Some(0),
+            ..Latency::default()
+        };
+        assert_eq!(earlier.since(&all), nothing);
     }
 }

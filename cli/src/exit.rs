@@ -60,6 +60,9 @@ pub enum Failure {
     /// The standard output.
     #[error("cannot write the standard output")]
     Output(#[source] io::Error),
+    /// The terminal that is drawn on.
+    #[error("cannot use the terminal")]
+    Terminal(#[source] io::Error),
     /// A setting on the command line.
     #[error("{name}: {why}")]
     Setting {
@@ -107,6 +110,7 @@ impl Failure {
             Failure::Module(_)
             | Failure::Memory(_)
             | Failure::Output(_)
+            | Failure::Terminal(_)
             | Failure::Bench(_)
             | Failure::Process { .. }
             | Failure::Run(_)

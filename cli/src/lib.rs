@@ -4,12 +4,15 @@
 //!
 //! [`syntax`] reads one argument, [`signature`] knows what each system call takes, [`names`] and
 //! [`layout`] turn constants and structures into text and back, [`invocation`] puts them together,
-//! and [`command`] holds the subcommands. Calls go to the module through [`kernel`] and, where another
+//! and [`command`] holds the subcommands. [`sessions`] and [`activity`] are what they show of others. Calls go to the module through [`kernel`] and, where another
 //! process makes them, [`process`] alone.
 
+pub mod activity;
+pub mod colour;
 pub mod command;
 pub mod exit;
 pub mod image;
+pub mod interrupt;
 pub mod invocation;
 pub mod json;
 pub mod kernel;
@@ -19,6 +22,7 @@ pub mod names;
 pub mod options;
 pub mod policy;
 pub mod process;
+pub mod sessions;
 pub mod signature;
 pub mod syntax;
 pub mod table;

@@ -20,6 +20,7 @@ use clap::{
 };
 
 use crate::command::monitor::filter::Expression;
+use crate::command::top::columns;
 use crate::names::signal;
 
 /// Make Linux system calls through netlink.
@@ -62,6 +63,10 @@ pub enum Command {
     Describe(DescribeOptions),
     /// Show the sessions that are open
     Ps(PsOptions),
+    /// Watch the sessions, and how long their calls take
+    Top(TopOptions),
+    /// Print a line about all sessions for each interval
+    Stat(StatOptions),
     /// Give a running program other standard files, without stopping it
     Redirect(RedirectOptions),
     /// Show the descriptors of a running program, or close some of them
@@ -279,6 +284,105 @@ Examples:
 
 Exit status: 0 success; 1 the module did not answer; 2 wrong usage; 69 no module is loaded.";
 
+/// Watch the sessions, and how long their calls take.
+#[derive(Debug, Args)]
+#[command(after_long_help = TOP_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct TopOptions {
+    /// Time between two looks: seconds, or a number with a unit such as 500ms
+    #[arg(short, long, visible_short_alias = 'd', value_name = "SECONDS")]
+    #[arg(default_value = "1", value_parser = parse_interval)]
+    pub interval: Duration,
+
+    /// Print each look as text instead of drawing it; --json does so as well
+    #[arg(short, long)]
+    pub batch: bool,
+
+    /// End after so many looks
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+
+    /// Order the sessions by this column, the largest first
+    #[arg(short, long, value_name = "COLUMN", default_value = "CALLS/S")]
+    #[arg(value_parser = parse_column)]
+    pub sort: usize,
+
+    /// Show only sessions whose number, process or name has this in it
+    #[arg(short, long, value_name = "TEXT", default_value = "")]
+    pub filter: String,
+
+    /// Columns of each look that is printed; otherwise those of the terminal, or 200
+    #[arg(short, long, value_name = "N", value_parser = clap::value_parser!(u16).range(20..=1000))]
+    pub width: Option<u16>,
+}
+
+const TOP_HELP: &str = r"
+The upper part has the sessions, of which the host's root sees all, and others only those of the command
+itself; the lower part has how long calls took on workers, by system call: of all sessions or of one, in
+the last interval or since the sessions began. P50 and P99 are powers of two; the last column has how
+many calls took how long, from less than a microsecond to seconds.
+
+S           s: every worker up to the limit is blocked, and calls wait; e: the process has ended;
+            c: the socket is closed
+arrows      choose a session
+< >         order by another column; r the other way round
+/           show only sessions whose number, process or name has this in it; ESC shows all again
+k, c        end or signal the process whose calls they are: no other process may cancel them
+l           latency in the last interval, or since the sessions began
+a           latency of all sessions, or of the chosen one
++ -         look less or more often; SPACE looks at once; p stands still
+h, ?        this; q ends it
+
+Examples:
+  nlcall top
+  nlcall top -i 5 --sort BLOCKED --filter nginx
+  nlcall top -b -n 1
+  nlcall --json top -n 1 | jq '.sessions[] | {pid, comm, per_second}'
+
+Exit status: 0 success; 1 the module did not answer, or the terminal; 2 wrong usage; 69 no module is
+loaded.";
+
+/// Print a line about all sessions for each interval.
+#[derive(Debug, Args)]
+#[command(after_long_help = STAT_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct StatOptions {
+    /// Length of an interval: seconds, or a number with a unit such as 500ms
+    #[arg(short, long, value_name = "SECONDS", default_value = "1", value_parser = parse_interval)]
+    pub interval: Duration,
+
+    /// Show when each interval ended
+    #[arg(short, long)]
+    pub time: bool,
+
+    /// Show all that is known of an interval
+    #[arg(short, long)]
+    pub wide: bool,
+
+    /// End after so many lines
+    #[arg(value_name = "COUNT", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+}
+
+const STAT_HELP: &str = r"
+Each line is printed at the end of its interval; the first comes after one. What a session did between
+the last look at it and its end is not counted.
+
+sess, sat      sessions, and those whose workers are all blocked while calls wait
+flight         calls in flight: queued, run (block of these) and, with --wide, undel, whose completions
+               wait for room
+work, idle     workers, and those without a call
+call/s         calls that were accepted in a second; done/s completions that were delivered; inl/s calls
+               that their submitters executed; skip/s that needed no completion; rej/s rejected;
+               canc/s cancelled; tout/s whose time limit passed
+mean, p50, p99 how long calls took on workers that were delivered in the interval, in powers of two
+
+Examples:
+  nlcall stat -i 1
+  nlcall stat -i 60 --time --wide >> /var/log/nlcall.log
+  nlcall stat 1
+  nlcall --json stat -i 10 | jq -c '{time_ns, in_flight, rate: .per_second.accepted}'
+
+Exit status: 0 success; 1 the module did not answer; 2 wrong usage; 69 no module is loaded.";
+
 /// Give a running program other standard files, without stopping it.
 #[derive(Debug, Args)]
 #[command(after_long_help = REDIRECT_HELP.trim_start(), after_help = EXIT_STATUS)]
@@ -491,6 +595,25 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
         .split_once('=')
         .ok_or_else(|| "not of the form NAME=VALUE".to_owned())?;
     Ok((name.to_owned(), value.to_owned()))
+}
+
+/// Seconds, or a number with a unit.
+fn parse_interval(text: &str) -> Result<Duration, String> {
+    let interval = match text.parse() {
+        Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
+        Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),
+    }?;
+    match interval.is_zero() {
+        true => Err("an interval is longer than nothing".to_owned()),
+        false => Ok(interval),
+    }
+}
+
+fn parse_column(text: &str) -> Result<usize, String> {
+    columns::by_heading(text).ok_or_else(|| {
+        let known: Vec<_> = columns::ALL.iter().map(|column| column.heading).collect();
+        format!("no such column; there are {}", known.join(", "))
+    })
 }
 
 fn parse_timeout(text: &str) -> Result<Duration, String> {

@@ -38,6 +38,10 @@ fn without_the_module_every_command_ends_with_69_and_one_line() {
         &["ps"],
         &["ps", "--json"],
         &["ps", "--long"],
+        &["stat"],
+        &["stat", "-i", "0.1", "3"],
+        &["--json", "top", "-n", "1"],
+        &["top", "--batch"],
         &["monitor"],
         &["monitor", "-p", "1", "-e", "openat", "--for", "1s"],
         &["bench"],
@@ -155,6 +159,17 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         ),
         (&["describe"], "Usage: nlcall describe"),
         (&["describe", "opnat"], "near: openat"),
+        (
+            &["top"],
+            "the standard output is no terminal; --batch prints text",
+        ),
+        (
+            &["top", "-b", "--sort", "nothing"],
+            "no such column; there are ID, PID",
+        ),
+        (&["top", "-b", "-n", "0"], "invalid value"),
+        (&["stat", "-i", "0"], "longer than nothing"),
+        (&["stat", "1", "2"], "unexpected argument"),
         (&["run"], "Usage: nlcall run"),
         (&["run", "-c", "--"], "Usage: nlcall run"),
         (&["run", "--", "no-such-command"], "command not found"),
@@ -183,6 +198,8 @@ fn every_command_explains_itself_with_examples() {
         "man",
         "ps",
         "redirect",
+        "stat",
+        "top",
     ] {
         nlcall(&[command, "--help"])
             .code(0)

@@ -2,6 +2,11 @@
 
 //! `nlcall kill [-SIGNAL] PID...`
 
+use nlcall::{
+    Errno,
+    Error, //
+};
+
 use crate::exit::{
     Failure,
     Status, //
@@ -20,23 +25,25 @@ const KILL: u32 = linux_raw_sys::general::__NR_kill;
 pub fn run(options: &KillOptions, kernel: &mut dyn Kernel) -> Result<Status, Failure> {
     let mut failed = false;
     for pid in &options.pids {
-        // The kernel takes the lower half; the upper one is the sign.
-        let args = [
-            i64::from(*pid) as u64,
-            u64::from(options.signal),
-            0,
-            0,
-            0,
-            0,
-        ];
-        // SAFETY: kill(2) takes no address. What the signal does is the user's wish.
-        let reply = unsafe { call(kernel, KILL, args) }?;
-        if let Some(errno) = errno(&reply) {
+        if let Err(errno) = send(kernel, i64::from(*pid), options.signal)? {
             eprintln!("nlcall kill: ({pid}): {}", errno.description());
             failed = true;
         }
     }
     Ok(Status::failed_if(failed))
+}
+
+/// Sends a signal. Nothing else may be in flight.
+pub(super) fn send(
+    kernel: &mut dyn Kernel,
+    pid: i64,
+    signal: u32,
+) -> Result<Result<(), Errno>, Error> {
+    // The kernel takes the lower half; the upper one is the sign.
+    let args = [pid as u64, u64::from(signal), 0, 0, 0, 0];
+    // SAFETY: kill(2) takes no address. What the signal does is the user's wish.
+    let reply = unsafe { call(kernel, KILL, args) }?;
+    Ok(errno(&reply).map_or(Ok(()), Err))
 }
 
 #[cfg(test)]

@@ -29,6 +29,8 @@ pub mod monitor;
 pub mod ps;
 pub mod redirect;
 pub mod run;
+pub mod stat;
+pub mod top;
 
 /// Does what the command line says.
 pub fn run(options: &Options) -> Result<Status, Failure> {
@@ -39,6 +41,8 @@ pub fn run(options: &Options) -> Result<Status, Failure> {
         Command::List(list) => list::run(list, &Session::open()?, options.json),
         Command::Describe(call) => describe::run(call, options.json),
         Command::Ps(ps) => ps::run(ps, &Session::open()?, options.json),
+        Command::Top(top) => top::run(top, options.json),
+        Command::Stat(stat) => stat::run(stat, &Session::open()?, options.json),
         Command::Redirect(redirect) => redirect::run(redirect, options.json),
         Command::Fds(fds) => fds::run(fds, options.json),
         Command::Limits(limits) => limits::run(limits, options.json),

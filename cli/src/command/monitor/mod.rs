@@ -8,14 +8,7 @@ use std::io::{
     IsTerminal,
     Write, //
 };
-use std::sync::atomic::{
-    AtomicBool,
-    Ordering, //
-};
-use std::time::{
-    Duration,
-    Instant, //
-};
+use std::time::Instant;
 
 use nlcall::raw::{
     Event,
@@ -31,10 +24,12 @@ use nlcall_abi::Command;
 use serde::Serialize;
 
 use super::call::outcome;
+use crate::colour;
 use crate::exit::{
     Failure,
     Status, //
 };
+use crate::interrupt;
 use crate::invocation::errno;
 use crate::json;
 use crate::layout::Detail;
@@ -51,15 +46,9 @@ use line::{
     Line, //
 };
 
-/// How long the command sleeps at most before it looks whether it is to end.
-const STEP: Duration = Duration::from_millis(200);
-
-/// Whether a signal asked the command to end.
-static IS_OVER: AtomicBool = AtomicBool::new(false);
-
 /// Prints what is executed until it is to end.
 pub fn run(options: &MonitorOptions, json: bool) -> Result<Status, Failure> {
-    end_on_signals();
+    interrupt::note();
     let mut monitor = Monitor::open()?;
     let out = io::stdout();
     let view = View {
@@ -76,7 +65,7 @@ pub fn run(options: &MonitorOptions, json: bool) -> Result<Status, Failure> {
         .duration
         .and_then(|time| Instant::now().checked_add(time));
     let mut left = options.count.unwrap_or(u64::MAX);
-    while left > 0 && !IS_OVER.load(Ordering::Relaxed) {
+    while left > 0 && !interrupt::came() {
         let notice = match monitor.try_wait()? {
             Some(notice) => notice,
             None => {
@@ -85,7 +74,7 @@ pub fn run(options: &MonitorOptions, json: bool) -> Result<Status, Failure> {
                 if time.is_some_and(|time| time.is_zero()) {
                     break;
                 }
-                match monitor.wait_timeout(time.unwrap_or(STEP).min(STEP))? {
+                match monitor.wait_timeout(time.unwrap_or(interrupt::STEP).min(interrupt::STEP))? {
                     Some(notice) => notice,
                     None => continue,
                 }
@@ -103,18 +92,6 @@ pub fn run(options: &MonitorOptions, json: bool) -> Result<Status, Failure> {
     }
     out.flush().map_err(Failure::Output)?;
     Ok(Status::Success)
-}
-
-/// Lets SIGINT and SIGTERM end the command between two lines.
-fn end_on_signals() {
-    extern "C" fn note(_: libc::c_int) {
-        IS_OVER.store(true, Ordering::Relaxed);
-    }
-    let handler: extern "C" fn(libc::c_int) = note;
-    for signal in [libc::SIGINT, libc::SIGTERM] {
-        // SAFETY: The handler stores to an atomic, which a signal handler may do.
-        unsafe { libc::signal(signal, handler as libc::sighandler_t) };
-    }
 }
 
 /// What is shown of events, and how.
@@ -233,7 +210,7 @@ impl View<'_> {
             end: None,
             rejection: None,
             line: View {
-                palette: Palette::of(false),
+                palette: Palette::NONE,
                 filter: Filter::default(),
                 ..*self
             }
@@ -381,15 +358,17 @@ struct Palette {
 }
 
 impl Palette {
+    const NONE: Self = Self { dim: "", bad: "" };
+
+    const TERMINAL: Self = Self {
+        dim: "\x1b[2m",
+        bad: "\x1b[31m",
+    };
+
     fn of(is_terminal: bool) -> Self {
-        // https://no-color.org
-        let is_unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        match is_terminal && !is_unwanted {
-            true => Self {
-                dim: "\x1b[2m",
-                bad: "\x1b[31m",
-            },
-            false => Self { dim: "", bad: "" },
+        match colour::wanted(is_terminal) {
+            true => Self::TERMINAL,
+            false => Self::NONE,
         }
     }
 

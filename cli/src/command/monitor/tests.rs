@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-use std::time::UNIX_EPOCH;
+use std::time::{
+    Duration,
+    UNIX_EPOCH, //
+};
 
 use nlcall::raw::{
     CallFlags,
@@ -78,6 +81,11 @@ fn rejected() -> Notice {
 
 /// What the command prints with these options.
 fn shown(words: &[&str], notice: &Notice) -> Option<String> {
+    shown_in(words, notice, Palette::NONE)
+}
+
+/// The same in these colours.
+fn shown_in(words: &[&str], notice: &Notice, palette: Palette) -> Option<String> {
     let words = [&["nlcall", "monitor"], words].concat();
     let options = clap::Parser::try_parse_from(words).unwrap();
     let crate::options::Options {
@@ -91,7 +99,7 @@ fn shown(words: &[&str], notice: &Notice) -> Option<String> {
         filter: Filter::of(&options.expressions),
         options: &options,
         json,
-        palette: Palette { dim: "", bad: "" },
+        palette,
     };
     view.show(notice)
 }
@@ -193,4 +201,67 @@ fn colours_end_where_they_begin() {
     assert_eq!(palette.paint(palette.dim, "x"), "<x\x1b[0m");
     assert_eq!(palette.paint(palette.dim, ""), "");
     assert_eq!(palette.paint("", "x"), "x");
+}
+
+/// What the command prints of these, on a terminal of this size.
+fn on_a_terminal((columns, rows): (u16, u16), words: &[&str], notices: &[Notice]) -> vt100::Parser {
+    let mut terminal = vt100::Parser::new(rows, columns, 0);
+    for notice in notices {
+        let line = shown_in(words, notice, Palette::TERMINAL).unwrap();
+        terminal.process(format!("{line}\r\n").as_bytes());
+    }
+    terminal
+}
+
+/// Calls that are short, long, and went wrong.
+fn calls() -> Vec<Notice> {
+    let completed =
+        |name, args, end: TracedEnd| event(4711, What::Completed(call(name, args), end.into()));
+    let path =
+        b"/usr/lib/x86_64-linux-gnu/a-folder-with-a-long-name/and-another-one/libexample.so\0";
+    let missing = with_memory(end(-2), 1, Some(path), None);
+    let opened = with_memory(end(3), 1, Some(b"/etc/hostname\0"), None);
+    let read = with_memory(end(12), 1, Some(&[0; 12]), Some(b"debian-13\n\x01\xff"));
+    let mut canceled = end(-125);
+    canceled.outcome = Outcome::Canceled;
+    let at_fdcwd = -100i64 as u64;
+    vec![
+        completed("openat", [at_fdcwd, 0x7f00, 0x80000, 0, 0, 0], missing),
+        completed("openat", [at_fdcwd, 0x7f00, 0, 0, 0, 0], opened),
+        completed("read", [3, 0x7f00, 4096, 0, 0, 0], read),
+        completed("close", [3, 0, 0, 0, 0, 0], end(0)),
+        completed("close", [3, 0, 0, 0, 0, 0], canceled),
+        rejected(),
+    ]
+}
+
+#[test]
+fn lines_are_wrapped_by_the_terminal() {
+    for size in [(80, 24), (200, 50)] {
+        for (name, words) in [("plain", &[][..]), ("in-full", &["-tTw"])] {
+            let terminal = on_a_terminal(size, words, &calls());
+            let name = format!("{name}-{}x{}", size.0, size.1);
+            let rows: Vec<_> = terminal.screen().rows(0, size.0).collect();
+            insta::assert_snapshot!(name, rows.join("\n"));
+        }
+    }
+}
+
+#[test]
+fn colours_are_dim_and_red_and_say_nothing_more() {
+    let terminal = on_a_terminal((80, 24), &[], &calls());
+    let colour = |row, column| terminal.screen().cell(row, column).unwrap().fgcolor();
+    let red = vt100::Color::Idx(1);
+    let is_red = |row: &u16| (0..80).any(|column| colour(*row, column) == red);
+    // The result of the first call, on its second and third row, that of the cancelled one, and the
+    // message.
+    let rows: Vec<_> = (0..24).filter(is_red).collect();
+    assert_eq!(rows, [1, 2, 6, 7, 8], "{}", terminal.screen().contents());
+    assert_eq!(colour(9, 0), vt100::Color::Default, "it ends");
+    let plain: String = calls()
+        .iter()
+        .map(|notice| shown(&[], notice).unwrap())
+        .collect();
+    let contents = terminal.screen().contents().replace('\n', "");
+    assert_eq!(contents, plain);
 }

@@ -96,6 +96,26 @@ pub enum Failure {
         /// Why it cannot be read or written.
         source: io::Error,
     },
+    /// A line of a file, of which nothing was done.
+    #[error("{file}:{line}: {why}")]
+    Line {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A call on a line of a file that the module does not make.
+    #[error("{file}:{line}: refused: {why}")]
+    Refused {
+        /// The file.
+        file: String,
+        /// The line, from 1.
+        line: usize,
+        /// Why not.
+        why: String,
+    },
     /// Nothing to show.
     #[error("no system call matches `{0}`")]
     NoMatch(String),
@@ -106,7 +126,10 @@ impl Failure {
     pub fn status(&self) -> Status {
         match self {
             Failure::Module(nlcall::Error::ModuleMissing) => Status::NoModule,
-            Failure::Invocation(_) | Failure::Setting { .. } | Failure::Program(_) => Status::Usage,
+            Failure::Invocation(_)
+            | Failure::Setting { .. }
+            | Failure::Line { .. }
+            | Failure::Program(_) => Status::Usage,
             Failure::Module(_)
             | Failure::Memory(_)
             | Failure::Output(_)
@@ -115,6 +138,7 @@ impl Failure {
             | Failure::Process { .. }
             | Failure::Run(_)
             | Failure::File { .. }
+            | Failure::Refused { .. }
             | Failure::NoMatch(_) => Status::Failed,
         }
     }

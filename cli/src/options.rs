@@ -53,6 +53,8 @@ Exit status: 0 success; 1 a call failed or was refused; 2 wrong usage; 69 no mod
 pub enum Command {
     /// Make one system call and print it as strace does
     Call(CallOptions),
+    /// Make the system calls of a file, a line of JSON each
+    Batch(BatchOptions),
     /// Print files; everything is read through netlink
     Cat(CatOptions),
     /// Send a signal to processes
@@ -163,6 +165,62 @@ Examples:
   nlcall --json call uname @
 
 Exit status: 0 the call succeeded; 1 it failed, was refused or did not run; 2 wrong usage;
+69 no module is loaded."#;
+
+/// Make the system calls of a file, a line of JSON each.
+#[derive(Debug, Args)]
+#[command(after_long_help = BATCH_HELP.trim_start(), after_help = EXIT_STATUS)]
+pub struct BatchOptions {
+    /// Show at most this many bytes of a string
+    #[arg(short, long, value_name = "BYTES", default_value_t = 32)]
+    pub string_limit: usize,
+
+    /// Show all fields of structures
+    #[arg(short, long)]
+    pub verbose: bool,
+
+    /// Make the calls in this process, without stopping it, instead of the own one
+    #[arg(short, long, value_name = "PID", value_parser = parse_pid())]
+    pub pid: Option<u32>,
+
+    /// Only look whether the lines are right
+    #[arg(short, long)]
+    pub check: bool,
+
+    /// The file; `-` is the standard input
+    #[arg(default_value = "-")]
+    pub file: PathBuf,
+}
+
+const BATCH_HELP: &str = r#"
+All calls are submitted together, and each that has ended is printed as a line of JSON: what `nlcall
+--json call` prints, with its `id`. Where a line is wrong, nothing is submitted. A line has
+
+  call     the name or number of a system call
+  args     its arguments: numbers, texts that are written as for `nlcall call`, objects and arrays for
+           structures and arrays, null for NULL; {"text": "7"} is a text that is not looked into
+  id       a text or number of your own; otherwise the number of the line
+  flags    link: the next call starts when this one succeeded, otherwise it and those that are linked
+           to it are cancelled; hardlink: the next starts however this one ended; drain: this one
+           waits for all before it, and those behind it wait; inline: made in the calling thread;
+           skip_success: printed only where it fails
+  timeout  a time limit: seconds, or a text such as "500ms"
+
+An argument that is {"result_of": ID} is what an earlier call of the same chain returned;
+{"load_from": ID, "offset": N, "width": N} is a field of so many bytes of what it has written to its
+buffer.
+
+Examples:
+  nlcall batch calls.json
+  echo '{"call": "getpid"}' | nlcall batch
+  nlcall batch --check calls.json
+  nlcall batch --pid 1234 calls.json | jq -r .line
+
+  {"id": "open", "call": "openat", "args": ["AT_FDCWD", "/etc/hostname", "O_RDONLY"], "flags": ["link"]}
+  {"call": "read", "args": [{"result_of": "open"}, "@100", 100], "flags": ["hardlink"]}
+  {"call": "close", "args": [{"result_of": "open"}], "flags": ["skip_success"]}
+
+Exit status: 0 all calls succeeded; 1 one failed, was refused or did not run; 2 a line is wrong;
 69 no module is loaded."#;
 
 /// Print files; everything is read through netlink.
@@ -598,7 +656,7 @@ fn parse_setting(text: &str) -> Result<(String, String), String> {
 }
 
 /// Seconds, or a number with a unit.
-fn parse_interval(text: &str) -> Result<Duration, String> {
+pub(crate) fn parse_interval(text: &str) -> Result<Duration, String> {
     let interval = match text.parse() {
         Ok(seconds) => Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string()),
         Err(_) => humantime::parse_duration(text).map_err(|error| error.to_string()),

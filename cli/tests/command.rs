@@ -170,6 +170,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
         (&["top", "-b", "-n", "0"], "invalid value"),
         (&["stat", "-i", "0"], "longer than nothing"),
         (&["stat", "1", "2"], "unexpected argument"),
+        (&["batch", "-p", "0"], "invalid value"),
         (&["run"], "Usage: nlcall run"),
         (&["run", "-c", "--"], "Usage: nlcall run"),
         (&["run", "--", "no-such-command"], "command not found"),
@@ -185,6 +186,7 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
 #[test]
 fn every_command_explains_itself_with_examples() {
     for command in [
+        "batch",
         "bench",
         "call",
         "cat",
@@ -220,6 +222,41 @@ fn every_command_explains_itself_with_examples() {
     nlcall(&["--version"])
         .code(0)
         .stdout(predicate::str::starts_with("nlcall "));
+}
+
+#[test]
+fn a_wrong_line_is_named_and_nothing_is_submitted() {
+    let good = "{\"call\": \"getpid\"}\n";
+    let batch = |args: &[&str], input: &str| {
+        let args = [&["batch"], args].concat();
+        cargo_bin_cmd!("nlcall")
+            .args(args)
+            .write_stdin(input)
+            .assert()
+    };
+    let wrong = format!("{good}{{\"call\": \"getpdi\"}}\n");
+    batch(&[], &wrong)
+        .code(2)
+        .stdout("")
+        .stderr(predicate::str::starts_with(
+            "nlcall: standard input:2: unknown system call `getpdi`; near: getpid",
+        ));
+    batch(&["--check"], good).code(0).stdout("").stderr("");
+    let inline = "{\"call\": \"fork\", \"flags\": [\"inline\"]}";
+    batch(&["--check", "--pid", "1"], inline)
+        .code(2)
+        .stderr(predicate::str::contains("standard input:1: "));
+    batch(&["/no/such/file"], "")
+        .code(1)
+        .stderr(predicate::str::starts_with(
+            "nlcall: /no/such/file: No such file",
+        ));
+    if !module_is_loaded() {
+        batch(&[], good)
+            .code(69)
+            .stdout("")
+            .stderr(predicate::str::contains("modprobe nlcall"));
+    }
 }
 
 #[test]

@@ -5,6 +5,7 @@
 use nlcall::raw::{
     Call,
     CallFlags,
+    Data,
     Outcome,
     Results,
     Session, //
@@ -74,13 +75,14 @@ fn elsewhere(
     options: &CallOptions,
     json: bool,
 ) -> Result<Status, Failure> {
-    let elsewhere = invocation.elsewhere()?;
+    let mut data = Data::new();
+    let elsewhere = invocation.elsewhere(&mut data)?;
     let mut process = Process::open(pid)?;
     // SAFETY: Nothing of this process is among the arguments. What the call does to the other one is
     // what the user asked for.
     let call = unsafe { Call::with_args(invocation.nr(), elsewhere.args()) }
         .timeout(options.timeout.unwrap_or_default());
-    match process.make(call.into(), elsewhere.data().clone()) {
+    match process.make(call.into(), data) {
         Ok(answers) => {
             let [Answer { reply, data }] = &answers[..] else {
                 return Err(Error::NothingInFlight.into());
@@ -169,7 +171,7 @@ unsafe fn make(
 }
 
 /// The end of a child that the call made. The parent prints what it returned.
-fn end_child() -> ! {
+pub(super) fn end_child() -> ! {
     // SAFETY: It ends this process, and nothing else.
     unsafe { libc::_exit(0) }
 }
@@ -186,7 +188,7 @@ fn entry(session: &Session, nr: u32) -> Option<Entry> {
 
 /// A call that was made, for programs.
 #[derive(Debug, Serialize)]
-struct Report<'a> {
+pub(super) struct Report<'a> {
     name: &'a str,
     nr: u32,
     /// As strace prints them.
@@ -203,7 +205,7 @@ struct Report<'a> {
 }
 
 impl<'a> Report<'a> {
-    fn of(
+    pub(super) fn of(
         invocation: &'a Invocation,
         reply: &Reply,
         memory: &[Option<&dyn Memory>],

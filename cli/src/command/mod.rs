@@ -13,6 +13,7 @@ use crate::options::{
     Options, //
 };
 
+pub mod batch;
 pub mod bench;
 pub mod call;
 pub mod cat;
@@ -36,6 +37,7 @@ pub mod top;
 pub fn run(options: &Options) -> Result<Status, Failure> {
     match &options.command {
         Command::Call(call) => call::run(call, options.json),
+        Command::Batch(batch) => batch::run(batch),
         Command::Cat(cat) => cat::run(cat, &mut Session::open()?),
         Command::Kill(kill) => kill::run(kill, &mut Session::open()?),
         Command::List(list) => list::run(list, &Session::open()?, options.json),

@@ -44,6 +44,9 @@ pub(super) struct Argument {
     is_input: bool,
     /// The name that stood for the number.
     word: Option<String>,
+    /// Whether the number is known only when the call starts. As long as it is not, the register is
+    /// as large as it may be.
+    is_later: bool,
 }
 
 impl Argument {
@@ -60,9 +63,17 @@ impl Argument {
             block: None,
             is_input: false,
             word: None,
+            is_later: false,
         };
-        if let Value::Number(number) = value {
-            return Ok(register(*number));
+        match value {
+            Value::Number(number) => return Ok(register(*number)),
+            Value::Later => {
+                return Ok(Self {
+                    is_later: true,
+                    ..register(u64::MAX)
+                })
+            }
+            _ => {}
         }
         match parameter.kind {
             Kind::Int | Kind::Uint | Kind::Long | Kind::Ulong | Kind::Hex => match value {
@@ -130,7 +141,13 @@ impl Argument {
             block: Some(block),
             is_input,
             word: None,
+            is_later: false,
         })
+    }
+
+    /// Whether it is a number that is known only when the call starts.
+    pub(super) fn is_later(&self) -> bool {
+        self.is_later
     }
 
     /// Whether the call may write to the memory that was made for this argument.
@@ -148,14 +165,17 @@ impl Argument {
     }
 
     /// Checks that the call leaves alone what lies behind the memory of this argument, as far as
-    /// that is known. `registers` are those of all arguments.
-    pub(super) fn check_size(&self, registers: &[u64; 6]) -> Result<(), ArgumentError> {
+    /// that is known. `registers` are those of all arguments, as far as they are known.
+    pub(super) fn check_size(&self, registers: &[Option<u64>; 6]) -> Result<(), ArgumentError> {
         let Some(block) = &self.block else {
             return Ok(());
         };
         let needed = match self.parameter.kind {
-            Kind::BytesIn(length) => Some(registers[length]),
-            Kind::BytesOut(extent) => Some(registers[extent.length()]),
+            Kind::BytesIn(length) => Some(registers[length].ok_or(ArgumentError::Unbounded)?),
+            Kind::BytesOut(extent) => {
+                let length = registers[extent.length()];
+                Some(length.ok_or(ArgumentError::Unbounded)?)
+            }
             Kind::In(format) | Kind::Out(format) | Kind::InOut(format) => {
                 format.size().map(|size| size as u64)
             }

@@ -72,6 +72,11 @@ pub enum ArgumentError {
     /// `@` for a parameter that does not say how large its buffer is.
     #[error("say how many bytes: @N")]
     SizeNeeded,
+    /// How much of the memory the call uses in another process is known only when it starts.
+    #[error(
+        "how much of it the call uses must be known before, in another process: give a number"
+    )]
+    Unbounded,
     /// No such signal.
     #[error("unknown signal")]
     Signal,

@@ -33,7 +33,8 @@ use crate::signature::{
 };
 use crate::syntax::{
     number,
-    parse, //
+    parse,
+    Value, //
 };
 
 mod argument;
@@ -62,6 +63,15 @@ pub struct Invocation {
     arguments: Vec<Argument>,
 }
 
+/// An argument as it was written, and what it was understood to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Given {
+    /// As it was written.
+    pub text: OsString,
+    /// What it is.
+    pub value: Value,
+}
+
 /// Arguments of a call in this process, whose memory is never unmapped.
 #[derive(Debug)]
 pub struct Here {
@@ -88,17 +98,11 @@ impl Here {
 #[derive(Debug)]
 pub struct Elsewhere<'a> {
     invocation: &'a Invocation,
-    data: Data,
     args: Vec<Arg>,
     places: Vec<Option<Remote>>,
 }
 
 impl Elsewhere<'_> {
-    /// The memory that goes with the call.
-    pub fn data(&self) -> &Data {
-        &self.data
-    }
-
     /// The arguments as the library takes them.
     pub fn args(&self) -> &[Arg] {
         &self.args
@@ -134,24 +138,35 @@ pub fn memory(blocks: &[Option<Block>]) -> Vec<Option<&dyn Memory>> {
 impl Invocation {
     /// Reads the arguments of the call `name`, which may also be a number.
     pub fn new(name: &str, texts: &[OsString]) -> Result<Self, InvocationError> {
-        let (name, nr, signature) = find(name).ok_or_else(|| InvocationError::UnknownCall {
-            name: name.to_owned(),
-            near: near(name),
-        })?;
-        let given = texts.len();
-        if !(signature.required()..=signature.parameters.len()).contains(&given) {
-            return Err(InvocationError::Count { signature, given });
-        }
+        let (_, _, signature) = known(name)?;
+        check_count(signature, texts.len())?;
+        let given = texts.iter().enumerate().map(|(index, text)| {
+            let value = parse(text.as_bytes()).map_err(|why| InvocationError::Argument {
+                signature,
+                index,
+                text: text.to_string_lossy().into_owned(),
+                why: ArgumentError::Syntax(why),
+            })?;
+            Ok(Given {
+                text: text.clone(),
+                value,
+            })
+        });
+        Self::of(name, given.collect::<Result<Vec<_>, _>>()?)
+    }
+
+    /// The call `name` with arguments that have been read.
+    pub fn of(name: &str, given: Vec<Given>) -> Result<Self, InvocationError> {
+        let (name, nr, signature) = known(name)?;
+        check_count(signature, given.len())?;
+        let (texts, values): (Vec<_>, Vec<_>) =
+            given.into_iter().map(|it| (it.text, it.value)).unzip();
         let failed = |index: usize, why| InvocationError::Argument {
             signature,
             index,
             text: texts[index].to_string_lossy().into_owned(),
             why,
         };
-        let values = texts.iter().enumerate().map(|(index, text)| {
-            parse(text.as_bytes()).map_err(|why| failed(index, ArgumentError::Syntax(why)))
-        });
-        let values = values.collect::<Result<Vec<_>, _>>()?;
         let arguments = signature.parameters.iter().zip(&values).enumerate().map(
             |(index, (parameter, value))| {
                 Argument::new(parameter, value, &values).map_err(|why| failed(index, why))
@@ -162,9 +177,16 @@ impl Invocation {
             name,
             nr,
             signature,
-            texts: texts.to_vec(),
+            texts,
             arguments,
         })
+    }
+
+    /// Which arguments point to memory that the call may write to.
+    pub fn outputs(&self) -> Vec<usize> {
+        let arguments = self.arguments.iter().enumerate();
+        let outputs = arguments.filter(|(_, argument)| argument.is_output());
+        outputs.map(|(index, _)| index).collect()
     }
 
     /// The system call's name.
@@ -197,17 +219,21 @@ impl Invocation {
         Ok(Here { registers, memory })
     }
 
-    /// The arguments for a call in another process, with the data that it takes along.
+    /// The arguments for a call in another process, for which memory is added to the data that goes
+    /// along.
     ///
     /// # Errors
     ///
     /// Memory is not separated there as it is here: where it is known that the call may reach beyond
     /// that of an argument, it is an error. So is more memory than a message may bring.
-    pub fn elsewhere(&self) -> Result<Elsewhere<'_>, InvocationError> {
-        let values = self.values();
+    pub fn elsewhere(&self, data: &mut Data) -> Result<Elsewhere<'_>, InvocationError> {
+        let mut known = self.values().map(Some);
+        for (value, argument) in known.iter_mut().zip(&self.arguments) {
+            *value = value.filter(|_| !argument.is_later());
+        }
         for (index, argument) in self.arguments.iter().enumerate() {
             argument
-                .check_size(&values)
+                .check_size(&known)
                 .map_err(|why| InvocationError::Argument {
                     signature: self.signature,
                     index,
@@ -219,15 +245,14 @@ impl Invocation {
             let block = argument.block.as_ref();
             block.map_or(0, Block::footprint)
         });
-        let bytes = footprints.fold(0, usize::saturating_add);
+        let bytes = footprints.fold(data.len(), usize::saturating_add);
         self.check_memory("memory", bytes, Data::MAX_LEN)?;
 
-        let mut data = Data::new();
         let mut args = Vec::new();
         let mut places = Vec::new();
         for argument in &self.arguments {
             let block = argument.block.as_ref();
-            let place = block.map(|block| Remote::new(block, &mut data));
+            let place = block.map(|block| Remote::new(block, data));
             args.push(match &place {
                 None => Arg::Value(argument.register),
                 Some(place) if argument.is_output() => place.span().output(),
@@ -242,7 +267,6 @@ impl Invocation {
         self.check_memory("output", outputs.sum(), Data::MAX_OUTPUT)?;
         Ok(Elsewhere {
             invocation: self,
-            data,
             args,
             places,
         })
@@ -286,9 +310,13 @@ impl Invocation {
             Outcome::Ran => u64::try_from(reply.ret).ok(),
             _ => None,
         };
-        let arguments = self.arguments.iter().zip(memory);
+        let arguments = self.arguments.iter().zip(&self.texts).zip(memory);
         arguments
-            .map(|(argument, memory)| argument.show(&registers, *memory, written, detail))
+            .map(|((argument, text), memory)| match argument.is_later() {
+                // What it came to be is not known here.
+                true => text.to_string_lossy().into_owned(),
+                false => argument.show(&registers, *memory, written, detail),
+            })
             .collect()
     }
 
@@ -321,6 +349,21 @@ pub fn show_result(returns: Returns, reply: &Reply) -> String {
         (Outcome::TimedOut, _) => format!("? (timed out: {})", why()),
         (Outcome::Refused, _) => format!("? (refused: {})", why()),
         (Outcome::Interrupted, _) => format!("? (interrupted: {})", why()),
+    }
+}
+
+/// The call of this name or number.
+fn known(name: &str) -> Result<(String, u32, &'static Signature), InvocationError> {
+    find(name).ok_or_else(|| InvocationError::UnknownCall {
+        name: name.to_owned(),
+        near: near(name),
+    })
+}
+
+fn check_count(signature: &'static Signature, given: usize) -> Result<(), InvocationError> {
+    match (signature.required()..=signature.parameters.len()).contains(&given) {
+        true => Ok(()),
+        false => Err(InvocationError::Count { signature, given }),
     }
 }
 

@@ -29,18 +29,21 @@ fn make(words: &[&str]) -> String {
 /// Makes the call as if it were made in another process, and shows it.
 fn make_elsewhere(words: &[&str]) -> String {
     let invocation = prepare(words).unwrap();
-    let elsewhere = invocation.elsewhere().unwrap();
+    let mut data = Data::new();
+    let elsewhere = invocation.elsewhere(&mut data).unwrap();
     // SAFETY: The tests make harmless calls, whose arguments are in memory that is never unmapped.
     let call = unsafe { Call::with_args(invocation.nr(), elsewhere.args()) };
     let mut own = Own::default();
-    let answers = own.make(call.into(), elsewhere.data().clone()).unwrap();
+    let answers = own.make(call.into(), data).unwrap();
     let ran = answers[0].reply.outcome == Outcome::Ran;
     let after = elsewhere.after(ran, &answers[0].data);
     invocation.show(&answers[0].reply, &memory(&after), Detail::default())
 }
 
 fn not_elsewhere(words: &[&str]) -> String {
-    prepare(words).unwrap().elsewhere().unwrap_err().to_string()
+    let invocation = prepare(words).unwrap();
+    let error = invocation.elsewhere(&mut Data::new()).unwrap_err();
+    error.to_string()
 }
 
 fn usage(words: &[&str]) -> String {
@@ -420,7 +423,7 @@ fn memory_of_another_process_is_not_overrun() {
     assert!(not_elsewhere(&["read", "0", "@10", "-1"]).contains("may use 18446744073709551615"));
     assert!(prepare(&["read", "0", "@10", "10"])
         .unwrap()
-        .elsewhere()
+        .elsewhere(&mut Data::new())
         .is_ok());
 }
 
@@ -435,14 +438,15 @@ fn no_more_memory_is_placed_than_a_message_brings() {
     assert!(not_elsewhere(&["chdir", &long]).contains("1048584 bytes"));
     assert!(prepare(&["read", "0", "@60000", "5"])
         .unwrap()
-        .elsewhere()
+        .elsewhere(&mut Data::new())
         .is_ok());
 }
 
 #[test]
 fn what_the_call_did_not_reach_is_as_it_was() {
     let invocation = prepare(&["poll", "[{fd=7, events=POLLIN}]", "1", "0"]).unwrap();
-    let elsewhere = invocation.elsewhere().unwrap();
+    let mut data = Data::new();
+    let elsewhere = invocation.elsewhere(&mut data).unwrap();
     let reply = Reply {
         user_data: 0,
         ret: -i64::from(libc::ESRCH),
@@ -473,7 +477,7 @@ proptest! {
         for entry in syscalls::TABLE {
             if let Ok(invocation) = Invocation::new(entry.name, &texts) {
                 let here = invocation.here().unwrap();
-                let elsewhere = invocation.elsewhere();
+                let elsewhere = invocation.elsewhere(&mut Data::new());
                 for outcome in Outcome::ALL {
                     let reply = Reply { user_data: 0, ret, outcome: *outcome };
                     let detail = Detail { string: 4, in_full: true };

@@ -96,6 +96,7 @@ mod tests {
     use super::*;
     use crate::invocation::Invocation;
     use crate::signature::table::TABLE;
+    use nlcall::raw::Data;
 
     #[test]
     fn every_example_is_a_call_that_can_be_made() {
@@ -105,7 +106,7 @@ mod tests {
             let invocation = Invocation::new(signature.name, &words);
             let invocation = invocation.unwrap_or_else(|error| panic!("{signature}: {error}"));
             // Nothing reaches beyond its memory.
-            if let Err(error) = invocation.elsewhere() {
+            if let Err(error) = invocation.elsewhere(&mut Data::new()) {
                 panic!("{signature}: {error}");
             }
         }

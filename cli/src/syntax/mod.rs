@@ -42,6 +42,8 @@ pub enum Value {
     Array(Vec<Value>),
     /// Anything else.
     Word(Vec<u8>),
+    /// A number that is known only when the call starts. No text stands for it.
+    Later,
 }
 
 /// Why an argument was not understood.

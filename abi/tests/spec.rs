@@ -9,14 +9,10 @@
 use std::{collections::BTreeMap, mem::size_of};
 
 use nlcall_abi as abi;
-use serde::Deserialize;
+use nlcall_spec::{entries, kebab, scalar, structs, Definition, Operation, Spec, SPEC, WIRE};
 use syn::{
-    Attribute, BinOp, Expr, Fields, File, Item, ItemConst, ItemEnum, ItemMod, ItemStruct, Lit,
-    Meta, Type,
+    Attribute, BinOp, Expr, Fields, File, Item, ItemConst, ItemEnum, ItemMod, Lit, Meta, Type,
 };
-
-const WIRE: &str = include_str!("../src/wire.rs");
-const SPEC: &str = include_str!("../nlcall.yaml");
 
 /// Attribute sets of the specification that are modules of the Rust side.
 const ATTRIBUTE_SETS: &[&str] = &[
@@ -29,162 +25,12 @@ const NAMES: &[&str] = &["FAMILY_NAME", "FAMILY_VERSION", "TRACE_GROUP"];
 /// The enum of the Rust side that is the list of operations, not a definition.
 const OPERATIONS: &str = "Command";
 
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Spec {
-    name: String,
-    protocol: String,
-    version: u8,
-    #[serde(rename = "doc")]
-    _doc: String,
-    definitions: Vec<Definition>,
-    attribute_sets: Vec<AttributeSet>,
-    operations: Operations,
-    mcast_groups: McastGroups,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(tag = "type", rename_all = "kebab-case", deny_unknown_fields)]
-enum Definition {
-    Const {
-        name: String,
-        value: u64,
-        doc: String,
-    },
-    Enum {
-        name: String,
-        doc: String,
-        entries: Vec<Entry>,
-    },
-    Flags {
-        name: String,
-        doc: String,
-        entries: Vec<Entry>,
-    },
-    Struct {
-        name: String,
-        doc: String,
-        members: Vec<Member>,
-    },
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Entry {
-    name: String,
-    value: Option<u64>,
-    doc: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Member {
-    name: String,
-    r#type: String,
-    len: Option<usize>,
-    r#enum: Option<String>,
-    doc: String,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct AttributeSet {
-    name: String,
-    doc: String,
-    attributes: Vec<AttributeSpec>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct AttributeSpec {
-    name: String,
-    r#type: String,
-    value: Option<u64>,
-    #[serde(default)]
-    multi_attr: bool,
-    r#enum: Option<String>,
-    #[serde(default)]
-    enum_as_flags: bool,
-    checks: Option<Checks>,
-    doc: Option<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Checks {
-    min: usize,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Operations {
-    enum_model: String,
-    list: Vec<Operation>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-struct Operation {
-    name: String,
-    value: Option<u64>,
-    doc: String,
-    attribute_set: Option<String>,
-    r#do: Option<Exchange>,
-    dump: Option<Exchange>,
-    event: Option<Message>,
-    mcgrp: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Exchange {
-    #[serde(default)]
-    request: Message,
-    #[serde(default)]
-    reply: Message,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Message {
-    attributes: Vec<String>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct McastGroups {
-    list: Vec<McastGroup>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct McastGroup {
-    name: String,
-}
-
 fn spec() -> Spec {
-    serde_norway::from_str(SPEC).expect("nlcall.yaml has the shape of a specification")
+    Spec::read(SPEC).expect("nlcall.yaml has the shape of a specification")
 }
 
 fn wire() -> File {
     syn::parse_file(WIRE).expect("wire.rs is Rust")
-}
-
-/// `MAX_IN_FLIGHT` or `MaxInFlight` as the specification writes it.
-fn kebab(name: &str) -> String {
-    let mut kebab = String::new();
-    let shouting = name.chars().all(|c| !c.is_lowercase());
-    for (at, c) in name.char_indices() {
-        match c {
-            '_' => kebab.push('-'),
-            c if c.is_uppercase() && !shouting && at > 0 => {
-                kebab.push('-');
-                kebab.extend(c.to_lowercase());
-            }
-            c => kebab.extend(c.to_lowercase()),
-        }
-    }
-    kebab
 }
 
 /// The documentation of an item, in one line.
@@ -265,13 +111,6 @@ fn enums(wire: &File) -> impl Iterator<Item = &ItemEnum> {
     })
 }
 
-fn structs(wire: &File) -> impl Iterator<Item = &ItemStruct> {
-    wire.items.iter().filter_map(|item| match item {
-        Item::Struct(item) => Some(item),
-        _ => None,
-    })
-}
-
 /// The named constants of the source, without the nameless assertion.
 fn top_constants(wire: &File) -> impl Iterator<Item = &ItemConst> {
     wire.items.iter().filter_map(|item| match item {
@@ -295,29 +134,6 @@ fn variants(item: &ItemEnum) -> Vec<(String, u64)> {
         )
     });
     variants.collect()
-}
-
-/// Numbers the entries of a list: one more than the entry before, unless it says otherwise.
-fn numbered<'a>(
-    entries: impl IntoIterator<Item = (&'a str, Option<u64>)>,
-    start: u64,
-) -> Vec<(String, u64)> {
-    let mut next = start;
-    let entries = entries.into_iter().map(|(name, value)| {
-        let value = value.unwrap_or(next);
-        next = value + 1;
-        (name.to_owned(), value)
-    });
-    entries.collect()
-}
-
-fn entries(entries: &[Entry]) -> Vec<(String, u64)> {
-    numbered(
-        entries
-            .iter()
-            .map(|entry| (entry.name.as_str(), entry.value)),
-        0,
-    )
 }
 
 /// The type of an attribute as its documentation in the source begins, and whether it may repeat.
@@ -396,14 +212,7 @@ fn operations_agree() {
     let commands = enums(&wire)
         .find(|item| item.ident == OPERATIONS)
         .expect("the commands");
-    assert_eq!(
-        variants(commands),
-        numbered(
-            list.iter()
-                .map(|operation| (operation.name.as_str(), operation.value)),
-            1
-        ),
-    );
+    assert_eq!(variants(commands), spec.operations.numbered(),);
     for (variant, operation) in commands.variants.iter().zip(list) {
         let kind = match operation {
             Operation {
@@ -492,7 +301,7 @@ fn attributes_agree() {
     let theirs: BTreeMap<_, _> = spec
         .attribute_sets
         .iter()
-        .map(|set| (set.name.clone(), &set.attributes))
+        .map(|set| (set.name.clone(), set))
         .collect();
 
     let mut expected: Vec<_> = ATTRIBUTE_SETS.to_vec();
@@ -512,17 +321,13 @@ fn attributes_agree() {
         let named = attributes
             .iter()
             .map(|(name, value, _)| (kebab(name), *value));
-        assert_eq!(
-            named.collect::<Vec<_>>(),
-            numbered(theirs.iter().map(|it| (it.name.as_str(), it.value)), 1),
-            "{set}",
-        );
+        assert_eq!(named.collect::<Vec<_>>(), theirs.numbered(), "{set}",);
         assert_eq!(
             attributes.iter().map(|(_, value, _)| value).max(),
             Some(max),
             "{set}"
         );
-        for ((name, _, doc), theirs) in attributes.iter().zip(theirs) {
+        for ((name, _, doc), theirs) in attributes.iter().zip(&theirs.attributes) {
             assert_eq!(
                 documented_type(doc),
                 (theirs.r#type.as_str(), theirs.multi_attr),
@@ -697,18 +502,11 @@ fn structs_agree() {
 
 /// A field's type as YNL calls it, and its size in bytes.
 fn ynl_type(field: &Type) -> (String, usize) {
-    match field {
-        Type::Path(path) => {
-            let name = path.path.get_ident().expect("a plain type").to_string();
-            let bits: usize = name[1..].parse().expect("an integer type");
-            (name.replace('i', "s"), bits / 8)
-        }
-        Type::Array(array) => {
-            let (_, size) = ynl_type(&array.elem);
-            let count = evaluate(&array.len, &BTreeMap::new()) as usize;
-            ("binary".to_owned(), size * count)
-        }
-        other => panic!("no type for the wire: {other:?}"),
+    let scalar = scalar(field).unwrap_or_else(|| panic!("no type for the wire: {field:?}"));
+    let bytes = scalar.bytes();
+    match scalar.count {
+        Some(_) => ("binary".to_owned(), bytes),
+        None => (scalar.name, bytes),
     }
 }
 
@@ -721,8 +519,18 @@ fn references_to_definitions_resolve() {
             _ => false,
         })
     };
+    let is_struct = |wanted: &String| {
+        spec.definitions.iter().any(
+            |definition| matches!(definition, Definition::Struct { name, .. } if name == wanted),
+        )
+    };
     for attribute in spec.attribute_sets.iter().flat_map(|set| &set.attributes) {
         assert!(attribute.r#enum.iter().all(is_enum), "{}", attribute.name);
+        assert!(
+            attribute.r#struct.iter().all(is_struct),
+            "{}",
+            attribute.name
+        );
         assert!(
             !attribute.enum_as_flags || attribute.r#enum.is_some(),
             "{}",

@@ -10,6 +10,7 @@ mod checkout;
 mod contract;
 mod demo;
 mod exit;
+mod header;
 mod host;
 mod kernel;
 mod licences;
@@ -103,6 +104,14 @@ enum Task {
     /// Writes the kernel's table of system calls into the wire format's crate
     Syscalls {
         /// Change nothing; fail where the table is another than the kernel's
+        #[arg(long)]
+        check: bool,
+        #[command(flatten)]
+        kernel: KernelArguments,
+    },
+    /// Writes the C header of the wire format, abi/include/nlcall.h, from its specification
+    Header {
+        /// Change nothing; fail where the header is another, or does not compile as C and as C++
         #[arg(long)]
         check: bool,
         #[command(flatten)]
@@ -240,6 +249,17 @@ fn run(task: Task) -> Result<u8> {
             kernel,
         } => {
             println!("{}", syscalls::write(&kernel.sandbox()?)?.display());
+            Ok(0)
+        }
+        Task::Header {
+            check: true,
+            kernel,
+        } => {
+            header::check(&kernel.sandbox()?)?;
+            Ok(0)
+        }
+        Task::Header { check: false, .. } => {
+            println!("{}", header::write()?.display());
             Ok(0)
         }
         Task::Sandbox { kernel } => {

@@ -22,6 +22,7 @@ use anyhow::{
 use crate::checkout;
 use crate::contract;
 use crate::exit::Exit;
+use crate::header;
 use crate::licences;
 use crate::sandbox::{
     Choice,
@@ -78,6 +79,10 @@ pub fn run(choice: Option<&Choice>, full: bool) -> Result<u8> {
     total += check(
         "the table of system calls is the kernel's",
         syscalls::check(&sandbox),
+    );
+    total += check(
+        "the C header is the specification's, for C and C++",
+        header::check(&sandbox),
     );
     total += contract::run(&sandbox, full)?;
     sandbox.add(Extra::Programs)?;

@@ -68,6 +68,9 @@ pub enum Extra {
     Bench,
     /// Programs that the tests run with their system calls redirected.
     Programs,
+    /// What other languages need to speak the protocol: libraries for C and Python, a compiler for
+    /// C++.
+    Languages,
 }
 
 impl Extra {
@@ -76,6 +79,7 @@ impl Extra {
         match self {
             Extra::Bench => "bench-tools",
             Extra::Programs => "test-programs",
+            Extra::Languages => "languages",
         }
     }
 
@@ -83,6 +87,7 @@ impl Extra {
         match self {
             Extra::Bench => "adding the benchmark's tools",
             Extra::Programs => "adding the programs that the tests run",
+            Extra::Languages => "adding other languages",
         }
     }
 
@@ -95,6 +100,13 @@ impl Extra {
                 "python3",
                 "sqlite3",
                 "stress-ng",
+            ],
+            Extra::Languages => &[
+                "g++-14",
+                "libmnl-dev",
+                "python3",
+                "python3-jsonschema",
+                "python3-yaml",
             ],
         }
     }
@@ -194,11 +206,16 @@ impl Sandbox {
 
     /// Sees to it that the tree holds what not every command needs.
     pub fn add(&self, extra: Extra) -> Result<()> {
-        if self.layout.is_done(extra.step()) {
+        if self.has(extra) {
             return Ok(());
         }
         let _lock = Lock::take(&self.layout.lock(), extra.title())?;
         steps::add(&self.layout, extra)
+    }
+
+    /// Whether the tree holds what not every command needs.
+    pub fn has(&self, extra: Extra) -> bool {
+        self.layout.is_done(extra.step())
     }
 
     /// The tree.

@@ -18,6 +18,7 @@ mod classic;
 mod command;
 mod harness;
 mod inline;
+mod languages;
 mod lifecycle;
 mod limits;
 mod monitor;
@@ -59,6 +60,7 @@ fn main() -> ExitCode {
         ("run", run::TESTS),
         ("oracle", &[oracle::TESTS]),
         ("operator", operator::TESTS),
+        ("languages", languages::TESTS),
         ("random_death", &[random_death::TESTS]),
         ("random_events", &[random_events::TESTS]),
     ];

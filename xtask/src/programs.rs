@@ -3,8 +3,7 @@
 //! Builds what runs in the guest.
 //!
 //! Rust programs are linked statically, so that they run in the guest whatever C library this
-//! machine has. The C programs under `tests/programs` are compiled in the sandbox, against the
-//! guest's own library.
+//! machine has. C programs are compiled in the sandbox, against the guest's own library.
 
 use std::ffi::OsString;
 use std::fs;
@@ -30,7 +29,10 @@ use crate::exit::{
     Exit,
     Failure, //
 };
-use crate::sandbox::Sandbox;
+use crate::sandbox::{
+    Extra,
+    Sandbox, //
+};
 
 /// The target that this machine can always link for.
 const TARGET: &str = "x86_64-unknown-linux-gnu";
@@ -43,8 +45,33 @@ const PACKAGES: &[&str] = &[
     "nlcall-oracle",
     "nlcall-bench",
 ];
-/// C programs of the checkout.
-const C_PROGRAMS: &str = "tests/programs";
+/// The wire format's header for C.
+const C_HEADER: &str = "abi/include/nlcall.h";
+
+/// C programs of the checkout, one a file.
+struct CPrograms {
+    folder: &'static str,
+    /// What they need of the sandbox; without it they are not there.
+    needs: Option<Extra>,
+    /// How they are compiled.
+    options: &'static [&'static str],
+    libraries: &'static [&'static str],
+}
+
+const C_PROGRAMS: &[CPrograms] = &[
+    CPrograms {
+        folder: "tests/programs",
+        needs: None,
+        options: &["-O2", "-Wall", "-pthread"],
+        libraries: &[],
+    },
+    CPrograms {
+        folder: "examples/c",
+        needs: Some(Extra::Languages),
+        options: &["-O2", "-Wall", "-Wextra", "-Werror", "-I/nlcall/include"],
+        libraries: &["-lmnl"],
+    },
+];
 
 /// Builds the guest's first process.
 pub fn init() -> Result<PathBuf> {
@@ -58,7 +85,11 @@ pub fn init() -> Result<PathBuf> {
 /// Builds all programs that the guest has on its PATH.
 pub fn all(sandbox: &Sandbox) -> Result<Vec<PathBuf>> {
     let mut programs = build(PACKAGES)?;
-    programs.extend(c_programs(sandbox)?);
+    for some in C_PROGRAMS {
+        if some.needs.is_none_or(|extra| sandbox.has(extra)) {
+            programs.extend(some.build(sandbox)?);
+        }
+    }
     Ok(programs)
 }
 
@@ -127,54 +158,65 @@ fn check_static_library() -> Result<()> {
     .into())
 }
 
-/// Compiles the C programs that are newer than what was made of them.
-fn c_programs(sandbox: &Sandbox) -> Result<Vec<PathBuf>> {
-    let sources = checkout::root().join(C_PROGRAMS);
-    let products = target().join("c-programs");
-    fs::create_dir_all(&products).with_context(|| format!("making {products:?}"))?;
-    let mut programs = Vec::new();
-    let Ok(entries) = fs::read_dir(&sources) else {
-        return Ok(programs);
-    };
-    for entry in entries {
-        let source = entry
-            .with_context(|| format!("reading {sources:?}"))?
-            .path();
-        if source.extension().is_none_or(|extension| extension != "c") {
-            continue;
+impl CPrograms {
+    /// Compiles those that changed, or whose header did.
+    fn build(&self, sandbox: &Sandbox) -> Result<Vec<PathBuf>> {
+        let root = checkout::root();
+        let (sources, header) = (root.join(self.folder), root.join(C_HEADER));
+        let products = target().join("c-programs").join(self.folder);
+        fs::create_dir_all(&products).with_context(|| format!("making {products:?}"))?;
+        let mut programs = Vec::new();
+        for entry in fs::read_dir(&sources).with_context(|| format!("reading {sources:?}"))? {
+            let source = entry
+                .with_context(|| format!("reading {sources:?}"))?
+                .path();
+            if source.extension().is_none_or(|extension| extension != "c") {
+                continue;
+            }
+            let name = source
+                .file_stem()
+                .context("a program without a name")?
+                .to_owned();
+            let product = products.join(&name);
+            if !is_newer(&product, &source) || !is_newer(&product, &header) {
+                self.compile(sandbox, &sources, &products, &name.to_string_lossy())?;
+            }
+            programs.push(product);
         }
-        let name = source
-            .file_stem()
-            .context("a program without a name")?
-            .to_owned();
-        let product = products.join(&name);
-        if !is_newer(&product, &source) {
-            compile(sandbox, &sources, &products, &name.to_string_lossy())?;
-        }
-        programs.push(product);
+        Ok(programs)
     }
-    Ok(programs)
+
+    fn compile(
+        &self,
+        sandbox: &Sandbox,
+        sources: &Path,
+        products: &Path,
+        name: &str,
+    ) -> Result<()> {
+        let include = checkout::root().join(C_HEADER);
+        let include = include.parent().context("the header's folder")?;
+        let output = sandbox
+            .command("gcc-14")
+            .bind_read_only(sources, "/nlcall/sources")
+            .bind_read_only(include, "/nlcall/include")
+            .bind(products, "/nlcall/products")
+            .folder("/nlcall/sources")
+            .args(self.options.iter().copied())
+            .args(["-o".to_owned(), format!("/nlcall/products/{name}")])
+            .arg(format!("{name}.c"))
+            .args(self.libraries.iter().copied())
+            .command()?
+            .output()
+            .context("starting the compiler in the sandbox")?;
+        eprint!("{}", String::from_utf8_lossy(&output.stderr));
+        if !output.status.success() {
+            bail!("{}/{name}.c does not compile (see above)", self.folder);
+        }
+        Ok(())
+    }
 }
 
 fn is_newer(product: &Path, source: &Path) -> bool {
     let changed = |path: &Path| fs::metadata(path).and_then(|metadata| metadata.modified());
     matches!((changed(product), changed(source)), (Ok(product), Ok(source)) if product > source)
-}
-
-fn compile(sandbox: &Sandbox, sources: &Path, products: &Path, name: &str) -> Result<()> {
-    let output = sandbox
-        .command("gcc-14")
-        .bind_read_only(sources, "/nlcall/sources")
-        .bind(products, "/nlcall/products")
-        .folder("/nlcall/sources")
-        .args(["-O2", "-Wall", "-pthread", "-o"])
-        .args([format!("/nlcall/products/{name}"), format!("{name}.c")])
-        .command()?
-        .output()
-        .context("starting the compiler in the sandbox")?;
-    eprint!("{}", String::from_utf8_lossy(&output.stderr));
-    if !output.status.success() {
-        bail!("{C_PROGRAMS}/{name}.c does not compile (see above)");
-    }
-    Ok(())
 }

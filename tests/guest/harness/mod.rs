@@ -7,6 +7,7 @@ mod traces;
 
 use std::{
     cmp::Reverse,
+    path::Path,
     process::ExitCode,
     sync::{
         atomic::{AtomicBool, Ordering},
@@ -148,4 +149,13 @@ pub fn note(text: std::fmt::Arguments<'_>) {
 pub fn skip(reason: &str) -> ! {
     println!("{reason}");
     std::process::exit(isolation::SKIPPED);
+}
+
+/// Leaves the test out where what it needs is not there.
+pub fn needs(path: &str) {
+    if !Path::new(path).exists() {
+        skip(&format!(
+            "no {path} in the sandbox: `cargo xtask test` adds it"
+        ));
+    }
 }

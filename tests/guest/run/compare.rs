@@ -10,8 +10,6 @@ use std::{
     process::{Command, Output, Stdio},
 };
 
-use crate::harness::skip;
-
 /// Everything that can be seen of a program.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
@@ -128,14 +126,5 @@ fn collect(folder: &Path, files: &mut BTreeMap<PathBuf, File>) {
             contents,
         };
         files.insert(path, file);
-    }
-}
-
-/// Leaves the test out where what it needs is not there.
-pub fn needs(path: &str) {
-    if !Path::new(path).exists() {
-        skip(&format!(
-            "no {path} in the sandbox: `cargo xtask test` adds it"
-        ));
     }
 }

@@ -4,8 +4,8 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use super::compare::{needs, same, same_in};
-use crate::harness::{scaled, Test};
+use super::compare::{same, same_in};
+use crate::harness::{needs, scaled, Test};
 
 /// The long run takes whole trees.
 const HOUR: Duration = Duration::from_secs(3600);

@@ -51,44 +51,13 @@ impl Ending {
     }
 }
 
-/// For each number of a system call which argument of it is the number of bytes that it shall
-/// transfer, where fewer count as a failure of its chain. 0: no such argument; it is never the
-/// first.
-pub static LENGTHS: [u8; policy::NUMBERS] = {
-    let mut lengths = [0; policy::NUMBERS];
-    let mut i = 0;
-    while i < TRANSFERS.len() {
-        lengths[policy::nr(TRANSFERS[i].0) as usize] = TRANSFERS[i].1;
-        i += 1;
-    }
-    lengths
-};
-
-const TRANSFERS: [(&str, u8); 6] = [
-    ("read", 2),
-    ("write", 2),
-    ("pread64", 2),
-    ("pwrite64", 2),
-    ("tee", 2),
-    ("splice", 4),
-];
-
-/// That argument of the call `nr`.
-#[inline]
-fn length_argument(nr: u32) -> Option<usize> {
-    match LENGTHS.get(nr as usize) {
-        None | Some(0) => None,
-        Some(index) => Some(usize::from(*index)),
-    }
-}
-
 /// Whether a call of this number succeeded, in the sense of LINK. `arg` gives an argument's value.
 /// One that was refused may have: where a supervisor carried it out.
 #[inline]
 pub fn succeeded(ending: &Ending, nr: u32, arg: impl FnOnce(usize) -> u64) -> bool {
     matches!(ending.outcome, Outcome::Ran | Outcome::Refused)
         && !(-4095..0).contains(&ending.ret)
-        && length_argument(nr).is_none_or(|index| arg(index) == ending.ret as u64)
+        && policy::length_argument(nr).is_none_or(|index| arg(index) == ending.ret as u64)
 }
 
 /// Whether a running call was asked to stop, and by what: the first wins.
@@ -220,7 +189,7 @@ mod tests {
         assert!(success(0, 39) && success(-4096, 9) && success(i64::MIN, 9));
         assert!(!success(-1, 39) && !success(-4095, 9));
         let named = |(nr, length): (usize, &u8)| (*length != 0).then_some((nr, *length));
-        let lengths: Vec<_> = LENGTHS.iter().enumerate().filter_map(named).collect();
+        let lengths: Vec<_> = policy::LENGTHS.iter().enumerate().filter_map(named).collect();
         assert_eq!(
             lengths,
             [(0, 2), (1, 2), (17, 2), (18, 2), (275, 4), (276, 2)]

@@ -67,6 +67,7 @@ pub mod message;
 pub mod owner;
 pub mod parcels;
 pub mod parse;
+#[path = "../abi/src/policy.rs"]
 pub mod policy;
 pub mod recent;
 pub mod registry;

@@ -2018,4 +2018,24 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_reason_of_every_verdict_fits_a_rejection() {
+        for (syscall, judgement) in policy::table() {
+            let reason = judgement.reason.unwrap_or("");
+            let advice = match judgement.verdict {
+                Verdict::InlineOnly if !policy::is_conditional(syscall.nr) => ": flag it INLINE",
+                _ => "",
+            };
+            let text = crate::text::Text::format(format_args!(
+                "call 65535: {}: {reason}{advice}",
+                syscall.name
+            ));
+            assert!(
+                text.as_str().len() < crate::text::MAX_LEN,
+                "{}",
+                syscall.name
+            );
+        }
+    }
 }

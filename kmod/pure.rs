@@ -17,7 +17,6 @@ pub mod latency;
 pub mod owner;
 pub mod parcels;
 pub mod parse;
-pub mod policy;
 pub mod reject;
 pub mod roster;
 pub mod sched;
@@ -25,6 +24,7 @@ pub mod settings;
 pub mod text;
 
 pub use nlcall_abi::{
+    policy,
     syscalls,
     wire, //
 };

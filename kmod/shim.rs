@@ -25,7 +25,6 @@ use kernel::{
 
 use crate::{
     answer::Bare,
-    ended,
     entries::Row,
     policy,
     session::Session,
@@ -674,7 +673,7 @@ pub fn run(
 
 /// What `nlcall_run()` knows about transfers.
 #[no_mangle]
-static nlcall_lengths: [u8; policy::NUMBERS] = ended::LENGTHS;
+static nlcall_lengths: [u8; policy::NUMBERS] = policy::LENGTHS;
 
 const _: () = {
     // What `shim.h` repeats of the wire format.

@@ -2,14 +2,15 @@
 
 //! The wire format of nlcall.
 //!
-//! This crate holds no code that runs: numbers, layouts and the assertions that keep them. The
-//! kernel module compiles the same two files ([`wire`] and [`syscalls`]) that clients compile, so
-//! the two ends cannot drift apart. `nlcall.yaml` beside this crate is the same description in
+//! This crate holds numbers, layouts and the assertions that keep them, and which call may execute
+//! where. The kernel module compiles the same files ([`wire`], [`syscalls`] and [`policy`]) that
+//! clients compile, so the two ends cannot drift apart. `nlcall.yaml` beside this crate is the same description in
 //! YNL, for other languages; a test holds the two together.
 
 #![no_std]
 #![forbid(unsafe_code)]
 
+pub mod policy;
 pub mod syscalls;
 pub mod wire;
 

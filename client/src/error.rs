@@ -116,6 +116,28 @@ pub enum Error {
     #[error("this is the child of an INLINE fork: the session belongs to its parent")]
     InChild,
 
+    /// This is a child process, made by a fork: the [`Client`](crate::Client) belongs to the parent.
+    #[error("this process was forked from the one that the client belongs to: make a new client")]
+    Forked,
+
+    /// [`Client::shut_down`](crate::Client::shut_down) was called.
+    #[error("the client was shut down")]
+    ShutDown,
+
+    /// The way to the module failed while calls were in flight. What became of those is not known.
+    #[error("the way to the module was lost: {why}")]
+    Lost {
+        /// What failed.
+        why: String,
+    },
+
+    /// An operation uses something of a [`Chain`](crate::Chain) and was not submitted as a part of
+    /// it.
+    #[error(
+        "the operation uses something of a chain, and is no part of that: push it to the chain"
+    )]
+    Misplaced,
+
     /// The kernel rejected the request, and its reason was lost in a full receive buffer.
     #[error(
         "the kernel rejected the request, and its reason was lost in a full receive buffer: \

@@ -6,6 +6,7 @@
 fn the_examples_of_the_readme_are_the_compiled_ones() {
     let readme = include_str!("../../README.md");
     for (name, example) in [
+        ("first_file", include_str!("../examples/first_file.rs")),
         ("first_batch", include_str!("../examples/first_batch.rs")),
         ("chain", include_str!("../examples/chain.rs")),
         (

@@ -19,6 +19,7 @@ mod command;
 mod harness;
 mod inline;
 mod languages;
+mod library;
 mod lifecycle;
 mod limits;
 mod monitor;
@@ -67,6 +68,7 @@ fn main() -> ExitCode {
     let tests: Vec<Test> = tests
         .into_iter()
         .flat_map(|(theme, tests)| tests.concat().into_iter().map(|test| test.in_theme(theme)))
+        .chain(library::tests())
         .collect();
     harness::run(&mut arguments, tests)
 }

@@ -15,7 +15,7 @@ const MAX_DISTANCE: usize = 1024;
 const LOAD_INDEX_BITS: u32 = 24;
 
 /// Flags that join a call to the next one.
-pub(super) const JOINED: u32 = flag::LINK | flag::HARDLINK;
+pub(crate) const JOINED: u32 = flag::LINK | flag::HARDLINK;
 
 /// One argument of a call: see [`Call::with_args`].
 ///
@@ -104,6 +104,11 @@ impl From<usize> for Arg {
 pub struct Step(u32);
 
 impl Step {
+    /// The call of this index.
+    pub(crate) const fn new(index: u32) -> Self {
+        Self(index)
+    }
+
     /// What the call returned, as an argument.
     pub const fn result(self) -> Arg {
         Arg::Result(self)
@@ -212,7 +217,7 @@ impl Chain {
     fn check(&self, source: Source, place: usize) {
         let (index, load) = match source {
             Source::Result(index) => (index, None),
-            Source::Load { index, width } => (index, Some(width)),
+            Source::Load { index, width, .. } => (index, Some(width)),
         };
         let of = usize::try_from(index)
             .ok()
@@ -239,9 +244,11 @@ impl Chain {
 
 /// Where an argument comes from, with the index of a call.
 #[derive(Clone, Copy, Debug)]
-enum Source {
+pub(crate) enum Source {
+    /// What that call returned.
     Result(u64),
-    Load { index: u64, width: u8 },
+    /// A field of that call's output.
+    Load { index: u64, offset: u32, width: u8 },
 }
 
 const LOAD_INDEX: u64 = (1 << LOAD_INDEX_BITS) - 1;
@@ -253,17 +260,28 @@ const fn kind(arg_kinds: u32, arg: usize) -> u32 {
 
 /// The arguments that come from earlier calls.
 fn sources(call: &abi::Call) -> impl Iterator<Item = Source> + '_ {
-    (0..call.args.len()).filter_map(|arg| {
-        let value = call.args[arg];
-        match kind(call.arg_kinds, arg) {
-            result if result == ArgKind::Result as u32 => Some(Source::Result(value)),
-            load if load == ArgKind::Load as u32 => Some(Source::Load {
-                index: value & LOAD_INDEX,
-                width: (value >> LOAD_INDEX_BITS) as u8,
-            }),
-            _ => None,
-        }
-    })
+    (0..call.args.len()).filter_map(|arg| source(call, arg))
+}
+
+/// Where this argument comes from, if from an earlier call.
+pub(crate) fn source(call: &abi::Call, arg: usize) -> Option<Source> {
+    let value = call.args[arg];
+    match kind(call.arg_kinds, arg) {
+        result if result == ArgKind::Result as u32 => Some(Source::Result(value)),
+        load if load == ArgKind::Load as u32 => Some(Source::Load {
+            index: value & LOAD_INDEX,
+            offset: (value >> u32::BITS) as u32,
+            width: (value >> LOAD_INDEX_BITS) as u8,
+        }),
+        _ => None,
+    }
+}
+
+/// The address of the call's output, where an [`Arg::OutPtr`] says it.
+pub(crate) fn output(call: &abi::Call) -> Option<u64> {
+    let mut args = 0..call.args.len();
+    let arg = args.find(|arg| kind(call.arg_kinds, *arg) == ArgKind::OutPtr as u32)?;
+    Some(call.args[arg])
 }
 
 /// Where the last of the call's outputs ends in the area of its message.

@@ -24,12 +24,7 @@ pub struct Completion {
 impl Completion {
     /// The value that the system call returned, or the error.
     pub fn result(&self) -> Result<u64, Errno> {
-        match self.ret {
-            // The range of error numbers, MAX_ERRNO in include/linux/err.h.
-            error @ -4095..=-1 => Err(Errno::from_raw(-(error as i32))),
-            // Addresses are returned too: the sign bit is part of the value.
-            value => Ok(value as u64),
-        }
+        result(self.ret)
     }
 
     /// Whether the system call ran to its end, whatever it returned.
@@ -58,5 +53,15 @@ impl Completion {
             restart: Restart::from_wire(result.restart)?,
             data: None,
         })
+    }
+}
+
+/// The value that a system call returned, or the error.
+pub(crate) fn result(ret: i64) -> Result<u64, Errno> {
+    match ret {
+        // The range of error numbers, MAX_ERRNO in include/linux/err.h.
+        error @ -4095..=-1 => Err(Errno::from_raw(-(error as i32))),
+        // Addresses are returned too: the sign bit is part of the value.
+        value => Ok(value as u64),
     }
 }

@@ -271,7 +271,7 @@ fn resize<'a>(
 }
 
 /// For `map_err`: what was attempted.
-pub(super) fn failed<E: Into<io::Error>>(operation: &'static str) -> impl FnOnce(E) -> Error {
+pub(crate) fn failed<E: Into<io::Error>>(operation: &'static str) -> impl FnOnce(E) -> Error {
     move |source| Error::Io {
         operation,
         source: source.into(),

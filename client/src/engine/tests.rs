@@ -1,0 +1,462 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! The engine over a driver that ends calls when, and as, a test wants.
+//!
+//! The calls write to memory through the addresses among their arguments, as the kernel does, so
+//! that Miri sees a buffer that was freed or touched too early.
+
+use std::{
+    collections::VecDeque,
+    future::Future,
+    os::fd::BorrowedFd,
+    pin::Pin,
+    ptr,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+};
+
+use nlcall_abi::{self as abi, Outcome};
+use proptest::prelude::*;
+
+use super::{End, Engine, Key};
+use crate::{
+    client::{Client, Handle},
+    driver::{Backend, Driver, Stopped},
+    op::{self, Operation},
+    raw::{Batch, SubmitError},
+    Cancellation, Chain, Errno, Error, InFlight,
+};
+
+/// What the driver does next where it is asked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Manners {
+    Accepts,
+    /// It rejects everything for a limit.
+    IsFull,
+    /// It rejects everything for good.
+    Rejects,
+}
+
+#[derive(Clone)]
+struct Model(Arc<Mutex<Inner>>);
+
+struct Inner {
+    manners: Manners,
+    /// Most calls that it takes of a batch.
+    takes: usize,
+    calls: VecDeque<abi::Call>,
+    canceled: Vec<Key>,
+}
+
+impl Model {
+    fn new() -> Self {
+        Self(Arc::new(Mutex::new(Inner {
+            manners: Manners::Accepts,
+            takes: usize::MAX,
+            calls: VecDeque::new(),
+            canceled: Vec::new(),
+        })))
+    }
+
+    fn client(&self, depth: usize) -> Client {
+        let engine = Engine::new(Box::new(self.clone()), depth).expect("a page");
+        Client {
+            handle: Arc::new(Handle::new(Arc::new(engine), None)),
+        }
+    }
+
+    fn behave(&self, manners: Manners) {
+        self.0.lock().unwrap().manners = manners;
+    }
+
+    fn in_flight(&self) -> usize {
+        self.0.lock().unwrap().calls.len()
+    }
+
+    fn canceled(&self) -> usize {
+        self.0.lock().unwrap().canceled.len()
+    }
+
+    /// Ends the call at this place so: a read writes as many bytes of `byte` as it returns.
+    fn end(&self, client: &Client, at: usize, end: End, byte: u8) {
+        let call = self.0.lock().unwrap().calls.remove(at).expect("a call");
+        if let (true, Ok(count)) = (call.nr == READ, end.result()) {
+            let to = ptr::with_exposed_provenance_mut::<u8>(call.args[1] as usize);
+            assert!(count <= call.args[2]);
+            // SAFETY: the engine promises that the buffer is there, and nobody else's.
+            unsafe { ptr::write_bytes(to, byte, count as usize) };
+        }
+        let key = Key::from_user_data(call.user_data);
+        client.handle.engine.complete(key, end);
+    }
+}
+
+const READ: u32 = abi::syscalls::nr("read");
+const RAN: fn(i64) -> End = |ret| End::new(ret, Outcome::Ran);
+
+impl Backend for Model {
+    fn kind(&self) -> Driver {
+        Driver::Threads
+    }
+
+    fn submit(&self, _: &Arc<Engine>, batch: Batch) -> Result<(), SubmitError> {
+        let mut inner = self.0.lock().unwrap();
+        let errno = match inner.manners {
+            Manners::Accepts => None,
+            Manners::IsFull => Some(Errno::AGAIN),
+            Manners::Rejects => Some(Errno::INVAL),
+        };
+        let accepted = match errno {
+            Some(_) => 0,
+            None => batch.len().min(inner.takes),
+        };
+        inner.calls.extend(&batch.as_abi()[..accepted]);
+        if accepted == batch.len() {
+            return Ok(());
+        }
+        let error = Error::Rejected {
+            errno: errno.unwrap_or(Errno::AGAIN),
+            message: None,
+            attr_offset: None,
+        };
+        Err(SubmitError {
+            error,
+            accepted,
+            rest: batch,
+        })
+    }
+
+    fn cancel(&self, _: &Engine, keys: &[Key]) -> Result<Stopped, Error> {
+        self.0.lock().unwrap().canceled.extend(keys);
+        Ok(Stopped::Soon)
+    }
+
+    fn await_room(&self) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn process(&self, _: &Engine) -> Result<(), Error> {
+        Ok(())
+    }
+
+    fn close(&self) {}
+}
+
+/// A `read` whose descriptor is only a number.
+struct Read(Vec<u8>);
+
+// SAFETY: the model makes no call, and writes to the buffer only.
+unsafe impl Operation for Read {
+    type Output = (Result<u64, Errno>, Vec<u8>);
+
+    fn request(&mut self) -> Result<op::Request, Errno> {
+        let mut args = op::Args::default();
+        args.push(7);
+        args.push(self.0.as_mut_ptr().expose_provenance() as u64);
+        args.push(self.0.len());
+        Ok(op::Request::new(op::Sysno::of("read"), args))
+    }
+
+    fn complete(self, end: End) -> Self::Output {
+        (end.result(), self.0)
+    }
+}
+
+fn read(len: usize) -> Read {
+    Read(vec![0; len])
+}
+
+fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(Waker::noop()))
+}
+
+fn ready<F: Future + Unpin>(future: &mut F) -> F::Output {
+    match poll(future) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it is pending"),
+    }
+}
+
+#[test]
+fn each_completion_reaches_its_own_call() {
+    let model = Model::new();
+    let client = model.client(8);
+    let mut reads: Vec<InFlight<Read>> = (0..3).map(|_| client.submit(read(4))).collect();
+    model.end(&client, 1, RAN(2), b'b');
+    assert!(poll(&mut reads[0]).is_pending());
+    assert_eq!(ready(&mut reads[1]).unwrap(), (Ok(2), b"bb\0\0".to_vec()));
+    model.end(&client, 1, RAN(4), b'c');
+    model.end(&client, 0, RAN(-5), 0);
+    assert_eq!(ready(&mut reads[2]).unwrap().1, b"cccc");
+    assert_eq!(ready(&mut reads[0]).unwrap().0, Err(Errno::IO));
+}
+
+#[test]
+fn a_buffer_of_a_dropped_future_is_there_for_the_late_completion() {
+    let model = Model::new();
+    let client = model.client(8);
+    let first = client.submit(read(4));
+    drop(first);
+    assert_eq!(model.canceled(), 1);
+    assert_eq!(client.in_flight(), 1);
+    let mut second = client.submit(read(4));
+    model.end(&client, 0, RAN(4), b'x');
+    assert!(poll(&mut second).is_pending(), "it was the first one's");
+    model.end(&client, 0, RAN(4), b'y');
+    assert_eq!(ready(&mut second).unwrap().1, b"yyyy");
+}
+
+#[test]
+fn a_completion_that_comes_twice_reaches_nobody() {
+    let model = Model::new();
+    let client = model.client(8);
+    let mut first = client.submit(read(1));
+    let key = Key::from_user_data(model.0.lock().unwrap().calls[0].user_data);
+    model.end(&client, 0, RAN(1), b'1');
+    let mut second = client.submit(read(1));
+    client.handle.engine.complete(key, RAN(0));
+    assert_eq!(ready(&mut first).unwrap().1, b"1");
+    assert!(poll(&mut second).is_pending());
+    assert_eq!(client.in_flight(), 1);
+}
+
+#[test]
+fn what_the_driver_has_no_room_for_waits() {
+    let model = Model::new();
+    let client = model.client(2);
+    model.behave(Manners::IsFull);
+    let mut first = client.submit(read(1));
+    assert!(poll(&mut first).is_pending());
+    assert_eq!((model.in_flight(), client.in_flight()), (0, 0));
+    model.behave(Manners::Accepts);
+    client.handle.engine.has_room();
+    assert!(poll(&mut first).is_pending());
+    assert_eq!(model.in_flight(), 1);
+    model.end(&client, 0, RAN(1), b'1');
+    assert_eq!(ready(&mut first).unwrap().1, b"1");
+    // All of the room came back.
+    let reads: Vec<_> = (0..2)
+        .map(|_| client.try_submit(read(1)).unwrap())
+        .collect();
+    assert!(client.try_submit(read(1)).unwrap_err().why.is_none());
+    drop(reads);
+    (0..2).for_each(|_| model.end(&client, 0, End::CANCELED, 0));
+    assert_eq!(client.in_flight(), 0);
+}
+
+#[test]
+fn what_is_rejected_gives_its_room_back() {
+    let model = Model::new();
+    let client = model.client(1);
+    model.behave(Manners::Rejects);
+    for _ in 0..3 {
+        let error = ready(&mut client.submit(read(1))).unwrap_err();
+        assert_eq!(error.errno(), Some(Errno::INVAL));
+        let refused = client.try_submit(read(1)).unwrap_err();
+        assert_eq!(refused.work.0, [0]);
+        assert!(refused.why.is_some());
+    }
+    model.behave(Manners::IsFull);
+    let refused = client.try_submit(read(1)).unwrap_err();
+    assert!(refused.why.is_none());
+    model.behave(Manners::Accepts);
+    drop(client.try_submit(read(1)).unwrap());
+    model.end(&client, 0, End::CANCELED, 0);
+}
+
+#[test]
+fn a_batch_of_which_the_driver_takes_a_part_is_sent_on() {
+    let model = Model::new();
+    let client = model.client(4);
+    model.0.lock().unwrap().takes = 2;
+    let mut batch = client.batch();
+    let mut reads: Vec<_> = (0..3).map(|_| batch.push(read(1))).collect();
+    let mut submitting = Box::pin(batch.submit());
+    assert!(poll(&mut submitting).is_pending());
+    assert_eq!(model.in_flight(), 2);
+    assert!(reads.iter_mut().all(|read| poll(read).is_pending()));
+    model.end(&client, 1, RAN(1), b'2');
+    ready(&mut submitting).unwrap();
+    assert_eq!(ready(&mut reads[1]).unwrap().1, b"2");
+    (0..2).for_each(|_| model.end(&client, 0, RAN(1), b'x'));
+    for read in [0, 2] {
+        assert_eq!(ready(&mut reads[read]).unwrap().1, b"x");
+    }
+    assert!(client.handle.engine.try_take_room(4), "all is there again");
+}
+
+#[test]
+fn a_batch_that_is_given_up_half_way_gives_its_room_back() {
+    let model = Model::new();
+    let client = model.client(4);
+    model.0.lock().unwrap().takes = 1;
+    let mut batch = client.batch();
+    let mut reads: Vec<_> = (0..3).map(|_| batch.push(read(1))).collect();
+    let mut submitting = Box::pin(batch.submit());
+    assert!(poll(&mut submitting).is_pending());
+    // One of those that wait is cancelled, one dropped with the batch.
+    let mut cancel = Box::pin(reads[1].cancel());
+    assert!(matches!(ready(&mut cancel), Ok(Cancellation::Cancelled(_))));
+    drop(cancel);
+    drop(submitting);
+    assert_eq!(ready(&mut reads[2]).unwrap().0, Err(Errno::CANCELED));
+    model.end(&client, 0, RAN(1), b'1');
+    assert_eq!(ready(&mut reads[0]).unwrap().1, b"1");
+    assert!(client.handle.engine.try_take_room(4), "all is there again");
+}
+
+#[test]
+fn a_chain_is_over_with_its_last_call() {
+    let model = Model::new();
+    let client = model.client(4);
+    let mut chain = Chain::new();
+    let steps = [1, 2].map(|len| chain.push(read(len)));
+    let mut chain = client.submit(chain);
+    assert_eq!(client.in_flight(), 2);
+    model.end(&client, 1, RAN(2), b'b');
+    assert!(poll(&mut chain).is_pending());
+    model.end(&client, 0, RAN(1), b'a');
+    let mut outputs = ready(&mut chain).unwrap();
+    let [first, second] = steps.map(|step| outputs.take(step));
+    assert_eq!((first.1, second.1), (b"a".to_vec(), b"bb".to_vec()));
+}
+
+#[test]
+fn when_the_way_is_lost_nothing_is_freed() {
+    let model = Model::new();
+    let client = model.client(1);
+    let mut lost = client.submit(read(4));
+    let mut waits = client.submit(read(4));
+    assert!(poll(&mut waits).is_pending());
+    client.handle.engine.lose("a test");
+    let lost = ready(&mut lost).unwrap_err();
+    assert!(matches!(&lost, Error::Lost { why } if why == "a test"));
+    assert!(matches!(ready(&mut waits), Err(Error::Lost { .. })));
+    assert!(matches!(
+        ready(&mut client.submit(read(1))),
+        Err(Error::Lost { .. })
+    ));
+    // For all that is known the call goes on.
+    model.end(&client, 0, RAN(4), b'x');
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Submit,
+    Chain,
+    Poll(prop::sample::Index),
+    Drop(prop::sample::Index),
+    Cancel(prop::sample::Index),
+    End(prop::sample::Index, u8),
+    Full(bool),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let index = any::<prop::sample::Index>;
+    prop_oneof![
+        4 => Just(Step::Submit),
+        1 => Just(Step::Chain),
+        4 => index().prop_map(Step::Poll),
+        2 => index().prop_map(Step::Drop),
+        1 => index().prop_map(Step::Cancel),
+        4 => (index(), any::<u8>()).prop_map(|(at, byte)| Step::End(at, byte)),
+        1 => any::<bool>().prop_map(Step::Full),
+    ]
+}
+
+/// What was submitted, of either kind.
+enum Submitted {
+    One(InFlight<Read>),
+    Many(InFlight<Chain>),
+}
+
+impl Submitted {
+    /// Whether it is over.
+    fn poll(&mut self) -> bool {
+        match self {
+            Self::One(read) => poll(read).is_ready(),
+            Self::Many(chain) => poll(chain).is_ready(),
+        }
+    }
+
+    fn cancel(&mut self) {
+        match self {
+            Self::One(read) => {
+                let _ = poll(&mut Box::pin(read.cancel()));
+            }
+            Self::Many(chain) => {
+                let _ = poll(&mut Box::pin(chain.cancel()));
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: if cfg!(miri) { 8 } else { 256 },
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// Whatever is submitted, polled, dropped, cancelled and ended in whatever order: the depth is
+    /// kept, everything ends, and all room comes back.
+    #[test]
+    fn nothing_is_lost_whatever_happens(steps in prop::collection::vec(step(), 0..60)) {
+        const DEPTH: usize = 4;
+        let model = Model::new();
+        let client = model.client(DEPTH);
+        let mut futures: Vec<Submitted> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Submit => futures.push(Submitted::One(client.submit(read(3)))),
+                Step::Chain => {
+                    let mut chain = Chain::new();
+                    chain.push(read(1));
+                    chain.push(read(2));
+                    futures.push(Submitted::Many(client.submit(chain)));
+                }
+                Step::Poll(which) if !futures.is_empty() => {
+                    let at = which.index(futures.len());
+                    if futures[at].poll() {
+                        futures.swap_remove(at);
+                    }
+                }
+                Step::Drop(which) if !futures.is_empty() => {
+                    futures.swap_remove(which.index(futures.len()));
+                }
+                Step::Cancel(which) if !futures.is_empty() => {
+                    let at = which.index(futures.len());
+                    futures[at].cancel();
+                    // Its output may have been taken by that.
+                    futures.swap_remove(at);
+                }
+                Step::End(which, byte) if model.in_flight() > 0 => {
+                    model.end(&client, which.index(model.in_flight()), RAN(1), byte);
+                }
+                Step::Full(is_full) => {
+                    model.behave(if is_full { Manners::IsFull } else { Manners::Accepts });
+                    client.handle.engine.has_room();
+                }
+                _ => {}
+            }
+            prop_assert!(model.in_flight() <= DEPTH);
+            prop_assert_eq!(model.in_flight(), client.in_flight());
+        }
+        model.behave(Manners::Accepts);
+        client.handle.engine.has_room();
+        let mut rounds = 0;
+        while !futures.is_empty() || model.in_flight() > 0 {
+            futures.retain_mut(|future| !future.poll());
+            while model.in_flight() > 0 {
+                model.end(&client, 0, RAN(1), 0);
+            }
+            rounds += 1;
+            prop_assert!(rounds < 1000, "stuck");
+        }
+        prop_assert!(client.handle.engine.try_take_room(DEPTH), "room was lost");
+    }
+}

@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+
+//! Files: opened, read, written, looked at, closed.
+
+use std::{
+    ffi::OsStr,
+    os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd},
+};
+
+use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags, CWD};
+
+use super::{
+    argument::{Fd, Input, Out, Output, Text},
+    operation, Args, Buf, BufMut, Descriptor, End, Number, Operation, Request, Sysno,
+};
+use crate::{Errno, Passed};
+
+operation! {
+    /// Opens a file: `openat(2)`. The descriptor is closed on `execve`.
+    pub struct Open<D: Descriptor> = openat {
+        dir: Fd<D>,
+        path: Text,
+        flags: OFlags,
+        mode: Mode,
+    } -> OwnedFd
+}
+
+impl Open<BorrowedFd<'static>> {
+    /// The file at this path, to be read.
+    pub fn new(path: impl AsRef<OsStr>) -> Self {
+        Self::at(CWD, path)
+    }
+}
+
+impl<D: Descriptor> Open<D> {
+    /// The file at this path, to be read; a relative path begins at the directory `dir`.
+    pub fn at(dir: D, path: impl AsRef<OsStr>) -> Self {
+        Self {
+            dir: Fd(dir),
+            path: Text::new(path),
+            flags: OFlags::RDONLY | OFlags::CLOEXEC,
+            mode: Mode::from_raw_mode(0o666),
+        }
+    }
+
+    /// Opens it with these flags, and `O_CLOEXEC`.
+    pub fn flags(mut self, flags: OFlags) -> Self {
+        self.flags = flags | OFlags::CLOEXEC;
+        self
+    }
+
+    /// The mode of a file that is made, less the umask: 0666 without this.
+    pub fn mode(mut self, mode: Mode) -> Self {
+        self.mode = mode;
+        self
+    }
+}
+
+operation! {
+    /// Reads from where the file stands: `read(2)`. The buffer is filled from its beginning.
+    pub struct Read<D: Descriptor, B: BufMut> = read {
+        fd: Fd<D>,
+        buf: Output<B>,
+    } -> filled(buf): B
+}
+
+impl<D: Descriptor, B: BufMut> Read<D, B> {
+    /// Reads up to the capacity of the buffer.
+    pub fn new(fd: D, buf: B) -> Self {
+        Self {
+            fd: Fd(fd),
+            buf: Output(buf),
+        }
+    }
+}
+
+operation! {
+    /// Reads at an offset: `pread(2)`. The buffer is filled from its beginning.
+    pub struct ReadAt<D: Descriptor, B: BufMut> = pread64 {
+        fd: Fd<D>,
+        buf: Output<B>,
+        offset: Number,
+    } -> filled(buf): B
+}
+
+impl<D: Descriptor, B: BufMut> ReadAt<D, B> {
+    /// Reads up to the capacity of the buffer, so many bytes after the beginning of the file.
+    pub fn new(fd: D, buf: B, offset: impl Into<Number>) -> Self {
+        Self {
+            fd: Fd(fd),
+            buf: Output(buf),
+            offset: offset.into(),
+        }
+    }
+}
+
+operation! {
+    /// Writes where the file stands: `write(2)`. The number of bytes may be less than what was given.
+    pub struct Write<D: Descriptor, B: Buf> = write {
+        fd: Fd<D>,
+        buf: Input<B>,
+    } -> with(buf): B
+}
+
+impl<D: Descriptor, B: Buf> Write<D, B> {
+    /// Writes these bytes.
+    pub fn new(fd: D, buf: B) -> Self {
+        Self {
+            fd: Fd(fd),
+            buf: Input(buf),
+        }
+    }
+}
+
+operation! {
+    /// Writes at an offset: `pwrite(2)`. The number of bytes may be less than what was given.
+    pub struct WriteAt<D: Descriptor, B: Buf> = pwrite64 {
+        fd: Fd<D>,
+        buf: Input<B>,
+        offset: Number,
+    } -> with(buf): B
+}
+
+impl<D: Descriptor, B: Buf> WriteAt<D, B> {
+    /// Writes these bytes, so many bytes after the beginning of the file.
+    pub fn new(fd: D, buf: B, offset: impl Into<Number>) -> Self {
+        Self {
+            fd: Fd(fd),
+            buf: Input(buf),
+            offset: offset.into(),
+        }
+    }
+}
+
+operation! {
+    /// What is known about a file: `statx(2)`.
+    pub struct Stat<D: Descriptor> = statx {
+        dir: Fd<D>,
+        path: Text,
+        flags: AtFlags,
+        mask: StatxFlags,
+        out: Out<Statx>,
+    } -> value(out): Statx
+}
+
+impl Stat<BorrowedFd<'static>> {
+    /// Of the file at this path.
+    pub fn new(path: impl AsRef<OsStr>) -> Self {
+        Self::at(CWD, path)
+    }
+}
+
+impl<D: Descriptor> Stat<D> {
+    /// Where the size is in what the call fills.
+    pub(crate) const SIZE: u32 = std::mem::offset_of!(Statx, stx_size) as u32;
+
+    /// Of the file at this path; a relative path begins at the directory `dir`.
+    pub fn at(dir: D, path: impl AsRef<OsStr>) -> Self {
+        Self {
+            dir: Fd(dir),
+            path: Text::new(path),
+            flags: AtFlags::empty(),
+            mask: StatxFlags::BASIC_STATS,
+            out: Out::zeroed(),
+        }
+    }
+
+    /// Of an open file.
+    pub fn of(fd: D) -> Self {
+        Self::at(fd, "").flags(AtFlags::EMPTY_PATH)
+    }
+
+    /// How the file is found: `AT_SYMLINK_NOFOLLOW` and others.
+    pub fn flags(mut self, flags: AtFlags) -> Self {
+        self.flags = flags;
+        self
+    }
+
+    /// What shall be known: `STATX_BASIC_STATS` without this.
+    pub fn mask(mut self, mask: StatxFlags) -> Self {
+        self.mask = mask;
+        self
+    }
+}
+
+/// Closes a descriptor: `close(2)`. Dropping an `OwnedFd` does it as well, but blocks the thread
+/// where closing does, and tells no error.
+///
+/// Whatever the result, the descriptor is closed.
+#[derive(Debug)]
+pub struct Close<D = OwnedFd> {
+    fd: D,
+}
+
+impl Close {
+    /// Closes this one.
+    pub fn new(fd: impl Into<OwnedFd>) -> Self {
+        Self { fd: fd.into() }
+    }
+}
+
+// SAFETY: the descriptor is the operation's own, and is no more once the call has begun.
+unsafe impl Operation for Close<OwnedFd> {
+    type Output = Result<(), Errno>;
+
+    fn request(&mut self) -> Result<Request, Errno> {
+        let mut args = Args::default();
+        args.push(self.fd.as_raw_fd());
+        Ok(Request::new(CLOSE, args))
+    }
+
+    fn complete(self, end: End) -> Self::Output {
+        if end.has_begun() {
+            // The call has closed it, also where it reported an error. The number may mean another
+            // file by now.
+            let _: RawFd = self.fd.into_raw_fd();
+        }
+        end.result().map(drop)
+    }
+}
+
+const CLOSE: Sysno = Sysno::of("close");
+
+impl Close<Passed<OwnedFd>> {
+    /// Closes the descriptor that an earlier operation of a chain gives: the chain sees to it that
+    /// nobody else has it.
+    pub(crate) fn passed(fd: Passed<OwnedFd>) -> Self {
+        Self { fd }
+    }
+}
+
+// SAFETY: the chain gives away the descriptor that the call closes.
+unsafe impl Operation for Close<Passed<OwnedFd>> {
+    type Output = Result<(), Errno>;
+
+    fn request(&mut self) -> Result<Request, Errno> {
+        let mut args = Args::default();
+        self.fd.push_to(&mut args);
+        Ok(Request::new(CLOSE, args))
+    }
+
+    fn complete(self, end: End) -> Self::Output {
+        end.result().map(drop)
+    }
+}

@@ -189,7 +189,11 @@ mod tests {
         assert!(success(0, 39) && success(-4096, 9) && success(i64::MIN, 9));
         assert!(!success(-1, 39) && !success(-4095, 9));
         let named = |(nr, length): (usize, &u8)| (*length != 0).then_some((nr, *length));
-        let lengths: Vec<_> = policy::LENGTHS.iter().enumerate().filter_map(named).collect();
+        let lengths: Vec<_> = policy::LENGTHS
+            .iter()
+            .enumerate()
+            .filter_map(named)
+            .collect();
         assert_eq!(
             lengths,
             [(0, 2), (1, 2), (17, 2), (18, 2), (275, 4), (276, 2)]

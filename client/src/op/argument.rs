@@ -208,12 +208,22 @@ impl<B: BufMut> Output<B> {
     }
 }
 
+impl<B: BufMut> Output<B> {
+    /// As [`filled`](Self::filled), for calls that only tell the length where there is no buffer.
+    pub(crate) fn measured(self, result: Result<u64, Errno>) -> (Result<usize, Errno>, B) {
+        match self.0.capacity() {
+            0 => (result.map(|length| length as usize), self.0),
+            _ => self.filled(result),
+        }
+    }
+}
+
 /// A structure that the call reads: its address.
 #[derive(Clone, Debug)]
 pub(crate) struct In<T>(pub(crate) T);
 
 // SAFETY: it lies in the operation, which is not moved.
-unsafe impl<T: Copy + Send + 'static> Argument for In<T> {
+unsafe impl<T: Send + 'static> Argument for In<T> {
     fn push(&mut self, args: &mut Args) -> Result<(), Errno> {
         args.push((&raw const self.0).expose_provenance() as u64);
         Ok(())
@@ -221,7 +231,7 @@ unsafe impl<T: Copy + Send + 'static> Argument for In<T> {
 }
 
 // SAFETY: a null pointer, which calls take for "none", or as above.
-unsafe impl<T: Copy + Send + 'static> Argument for Option<In<T>> {
+unsafe impl<T: Send + 'static> Argument for Option<In<T>> {
     fn push(&mut self, args: &mut Args) -> Result<(), Errno> {
         match self {
             Some(value) => value.push(args),

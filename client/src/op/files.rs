@@ -7,7 +7,9 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd, IntoRawFd, OwnedFd, RawFd},
 };
 
-use rustix::fs::{AtFlags, Mode, OFlags, Statx, StatxFlags, CWD};
+use rustix::fs::{
+    Access as AccessMode, AtFlags, FallocateFlags, Mode, OFlags, Statx, StatxFlags, CWD,
+};
 
 use super::{
     argument::{Fd, Input, Out, Output, Text},
@@ -241,5 +243,122 @@ unsafe impl Operation for Close<Passed<OwnedFd>> {
 
     fn complete(self, end: End) -> Self::Output {
         end.result().map(drop)
+    }
+}
+
+operation! {
+    /// Cuts a file off, or makes it longer: `ftruncate(2)`.
+    pub struct Truncate<D: Descriptor> = ftruncate {
+        fd: Fd<D>,
+        len: Number,
+    } -> ()
+}
+
+impl<D: Descriptor> Truncate<D> {
+    /// To so many bytes.
+    pub fn new(fd: D, len: impl Into<Number>) -> Self {
+        Self {
+            fd: Fd(fd),
+            len: len.into(),
+        }
+    }
+}
+
+operation! {
+    /// Takes care of the room of a part of a file: `fallocate(2)`.
+    pub struct Allocate<D: Descriptor> = fallocate {
+        fd: Fd<D>,
+        mode: FallocateFlags,
+        offset: Number,
+        len: Number,
+    } -> ()
+}
+
+impl<D: Descriptor> Allocate<D> {
+    /// There is room for `len` bytes from `offset` on; the file becomes so long.
+    pub fn new(fd: D, offset: impl Into<Number>, len: impl Into<Number>) -> Self {
+        Self {
+            fd: Fd(fd),
+            mode: FallocateFlags::empty(),
+            offset: offset.into(),
+            len: len.into(),
+        }
+    }
+
+    /// Something else: a hole (`FALLOC_FL_PUNCH_HOLE`), zeroes, ...
+    pub fn mode(mut self, mode: FallocateFlags) -> Self {
+        self.mode = mode;
+        self
+    }
+}
+
+operation! {
+    /// Whether the process may do something with a file: `faccessat2(2)`.
+    pub struct Access<D: Descriptor> = faccessat2 {
+        dir: Fd<D>,
+        path: Text,
+        mode: AccessMode,
+        flags: AtFlags,
+    } -> ()
+}
+
+impl Access<BorrowedFd<'static>> {
+    /// With the file at this path.
+    pub fn new(path: impl AsRef<OsStr>, mode: AccessMode) -> Self {
+        Self::at(CWD, path, mode)
+    }
+}
+
+impl<D: Descriptor> Access<D> {
+    /// With the file at this path; a relative path begins at the directory `dir`.
+    pub fn at(dir: D, path: impl AsRef<OsStr>, mode: AccessMode) -> Self {
+        Self {
+            dir: Fd(dir),
+            path: Text::new(path),
+            mode,
+            flags: AtFlags::empty(),
+        }
+    }
+
+    /// `AT_EACCESS`, `AT_SYMLINK_NOFOLLOW`.
+    pub fn flags(mut self, flags: AtFlags) -> Self {
+        self.flags = flags;
+        self
+    }
+}
+
+operation! {
+    /// Changes the mode of a file: `fchmod(2)`.
+    pub struct Chmod<D: Descriptor> = fchmod {
+        fd: Fd<D>,
+        mode: Mode,
+    } -> ()
+}
+
+impl<D: Descriptor> Chmod<D> {
+    /// To this one.
+    pub fn new(fd: D, mode: Mode) -> Self {
+        Self { fd: Fd(fd), mode }
+    }
+}
+
+operation! {
+    /// Gives a file to another user or group: `fchown(2)`.
+    pub struct Chown<D: Descriptor> = fchown {
+        fd: Fd<D>,
+        user: u32,
+        group: u32,
+    } -> ()
+}
+
+impl<D: Descriptor> Chown<D> {
+    /// To these, where they are given.
+    pub fn new(fd: D, user: Option<u32>, group: Option<u32>) -> Self {
+        Self {
+            fd: Fd(fd),
+            // -1 leaves it as it is.
+            user: user.unwrap_or(u32::MAX),
+            group: group.unwrap_or(u32::MAX),
+        }
     }
 }

@@ -63,16 +63,38 @@
 
 mod argument;
 mod buffer;
+mod copies;
+mod devices;
+mod directories;
 mod files;
+mod memory;
+mod mounts;
+mod pipes;
+mod processes;
+mod sockets;
+mod sync;
 mod syscall;
+mod timers;
+mod xattr;
 
 use std::time::Duration;
 
 pub(crate) use argument::step;
 pub use argument::{Args, Descriptor, Number};
 pub use buffer::{Buf, BufMut, Slice};
+pub use copies::*;
+pub use devices::Ioctl;
+pub use directories::*;
 pub use files::*;
+pub use memory::*;
+pub use mounts::*;
+pub use pipes::*;
+pub use processes::*;
+pub use sockets::*;
+pub use sync::*;
 pub use syscall::{Syscall, Sysno};
+pub use timers::*;
+pub use xattr::*;
 
 pub use crate::engine::End;
 use crate::Errno;

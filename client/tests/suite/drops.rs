@@ -39,7 +39,7 @@ fn a_buffer_is_kept_until_the_call_is_over(driver: Driver) {
         }
         _ => {
             // It is within the call.
-            wait_until("the thread sleeps", || is_reading(&pipe));
+            wait_until("the thread sleeps", || pipe.is_being_read());
             drop(read);
             assert!(!watch.is_freed(), "the call still uses it");
             pipe.put(b"x");
@@ -49,18 +49,6 @@ fn a_buffer_is_kept_until_the_call_is_over(driver: Driver) {
     }
     wait_until("nothing is in flight", || client.in_flight() == 0);
     assert_eq!(Arc::strong_count(&pipe.reader), 1, "the operation is gone");
-}
-
-/// Whether a thread of this process sleeps in `read` of the pipe.
-fn is_reading(pipe: &Pipe) -> bool {
-    use std::os::fd::AsRawFd;
-
-    let call = format!("0 {:#x} ", pipe.reader.as_raw_fd());
-    let threads = std::fs::read_dir("/proc/self/task").expect("a folder");
-    threads.flatten().any(|thread| {
-        let running = std::fs::read_to_string(thread.path().join("syscall"));
-        running.is_ok_and(|text| text.starts_with(&call))
-    })
 }
 
 fn a_buffer_is_freed_when_its_output_is_dropped(driver: Driver) {

@@ -12,6 +12,7 @@ mod depth;
 mod drops;
 mod ends;
 mod files;
+mod operations;
 mod tools;
 
 /// A test, with each driver.
@@ -38,6 +39,7 @@ use tests;
 /// All of them.
 pub const TESTS: &[&[Test]] = &[
     files::TESTS,
+    operations::TESTS,
     depth::TESTS,
     drops::TESTS,
     cancels::TESTS,

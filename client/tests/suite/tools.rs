@@ -5,6 +5,7 @@
 use std::{
     fs::File,
     io::{Read, Write},
+    os::fd::AsRawFd,
     sync::{
         atomic::{AtomicBool, AtomicUsize, Ordering},
         Arc,
@@ -70,6 +71,16 @@ impl Pipe {
     /// A read of it, which blocks while it is empty.
     pub fn read<B: BufMut>(&self, buf: B) -> op::Read<Arc<File>, B> {
         op::Read::new(Arc::clone(&self.reader), buf)
+    }
+
+    /// Whether a thread of the pool is within a read of it.
+    pub fn is_being_read(&self) -> bool {
+        let call = format!("0 {:#x} ", self.reader.as_raw_fd());
+        let threads = std::fs::read_dir("/proc/self/task").expect("a folder");
+        threads.flatten().any(|thread| {
+            let running = std::fs::read_to_string(thread.path().join("syscall"));
+            running.is_ok_and(|text| text.starts_with(&call))
+        })
     }
 
     pub fn put(&self, bytes: &[u8]) {

@@ -68,19 +68,19 @@ pub struct Totals {
     pub sessions: usize,
     /// Those that are saturated.
     pub saturated: usize,
-    /// As of a session, as all that follow.
+    /// Calls that were accepted and whose completion was not delivered.
     pub in_flight: u64,
-    /// As of a session.
+    /// Of these, calls that wait for a worker.
     pub queued: u64,
-    /// As of a session.
+    /// Calls that a worker executes.
     pub running: u64,
-    /// As of a session.
+    /// Of these, calls that are blocked.
     pub blocked: u64,
-    /// As of a session.
+    /// Completions that wait for room.
     pub undelivered: u64,
-    /// As of a session.
+    /// Workers.
     pub workers: u64,
-    /// As of a session.
+    /// Of these, those without a call.
     pub idle: u64,
     /// What happened since the look before; none at the first.
     pub per_second: Option<Rates>,

@@ -20,7 +20,6 @@ pub mod layout;
 pub mod memory;
 pub mod names;
 pub mod options;
-pub mod policy;
 pub mod process;
 pub mod sessions;
 pub mod signature;

@@ -7,6 +7,7 @@ use nlcall::raw::{
     Verdict, //
 };
 use nlcall::Error;
+use nlcall_abi::policy;
 use nlcall_abi::syscalls::{
     self,
     Syscall, //
@@ -21,7 +22,6 @@ use crate::exit::{
 use crate::invocation::InvocationError;
 use crate::json;
 use crate::options::DescribeOptions;
-use crate::policy;
 use crate::signature::{
     near,
     Kind,
@@ -40,9 +40,6 @@ use crate::table::{
 mod manual;
 
 const COLUMNS: &[Column] = &[text("PARAMETER"), text("TYPE"), text("IS WRITTEN AS")];
-
-/// How the reason of a verdict begins that is that of most arguments only.
-const CONDITIONAL: &str = "only INLINE ";
 
 /// Says what a call takes, who executes it, and how it is made.
 pub fn run(options: &DescribeOptions, json: bool) -> Result<Status, Failure> {
@@ -106,7 +103,10 @@ impl Policy {
     }
 
     fn of_this_release(syscall: &Syscall) -> Self {
-        let (verdict, reason) = policy::entry(syscall.name);
+        let (verdict, reason) = match policy::entry(syscall.nr) {
+            Some(judgement) => (judgement.verdict, judgement.reason),
+            None => (Verdict::Refused, Some("it is not in the table")),
+        };
         Self {
             verdict,
             reason: reason.map(str::to_owned),
@@ -155,7 +155,7 @@ impl Description {
         let by_arguments = policy
             .reason
             .as_deref()
-            .is_some_and(|reason| reason.starts_with(CONDITIONAL));
+            .is_some_and(|reason| reason.starts_with(policy::CONDITIONAL));
         Self {
             name: syscall.name,
             nr: syscall.nr,

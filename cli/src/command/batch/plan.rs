@@ -134,17 +134,17 @@ impl Plan {
     pub unsafe fn here(&self) -> io::Result<(Batch, Placed<'_>)> {
         let here = self.items.iter().map(|item| item.invocation.here());
         let here = here.collect::<io::Result<Vec<_>>>()?;
-        let args = here.iter().enumerate().map(|(index, here)| {
-            let mut args: Vec<_> = here.registers().into_iter().map(Arg::Value).collect();
-            if self.is_loaded_from(index) {
-                // Its only output.
-                for argument in self.items[index].invocation.outputs() {
-                    args[argument] = Arg::OutPtr(here.registers()[argument]);
-                }
+        let mut args: Vec<Vec<_>> = here
+            .iter()
+            .map(|here| here.registers().into_iter().map(Arg::Value).collect())
+            .collect();
+        let loaded = self.sources.iter().flatten();
+        for of in loaded.filter_map(|source| source.field.map(|_| source.of)) {
+            // Its only output.
+            for argument in self.items[of].invocation.outputs() {
+                args[of][argument] = Arg::OutPtr(here[of].registers()[argument]);
             }
-            args
-        });
-        let args: Vec<_> = args.collect();
+        }
         // SAFETY: The memory that the arguments were given is never unmapped; the caller promises
         // the rest.
         let batch = unsafe { self.batch(args) };
@@ -178,11 +178,6 @@ impl Plan {
             batch.data(data);
         }
         Ok((batch, Placed::Elsewhere(places)))
-    }
-
-    fn is_loaded_from(&self, index: usize) -> bool {
-        let mut sources = self.sources.iter().flatten();
-        sources.any(|source| source.of == index && source.field.is_some())
     }
 
     /// The calls with these arguments, and with those that come from others.

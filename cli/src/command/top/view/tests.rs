@@ -206,6 +206,7 @@ fn a_look_is_text() {
         60,
         "all of them, however many"
     );
+    assert_eq!(text(700, 200).lines().count(), 4 + 1 + 700 + 1 + 2 + 4);
 }
 
 #[test]

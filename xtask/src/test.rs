@@ -70,6 +70,8 @@ const DEBUG_RECORD: Record = Record {
 pub fn run(choice: Option<&Choice>, full: bool) -> Result<u8> {
     let begun = Instant::now();
     let sandbox = Sandbox::prepare(choice)?;
+    sandbox.add(Extra::Programs)?;
+    sandbox.add(Extra::Tracers)?;
     let mut total = Tally::default();
     // The kernel has no part in these: they are done once, with a stock one.
     if !sandbox.is_debug() {
@@ -85,7 +87,6 @@ pub fn run(choice: Option<&Choice>, full: bool) -> Result<u8> {
         header::check(&sandbox),
     );
     total += contract::run(&sandbox, full)?;
-    sandbox.add(Extra::Programs)?;
     let guest = guest_tests(&sandbox, full)?;
     total += guest.tally;
     if full {

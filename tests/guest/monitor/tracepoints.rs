@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The module's tracepoints, through tracefs as perf and bpftrace see them.
+//! The module's tracepoints: through tracefs, and through perf and bpftrace, which read it.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::Path,
+    process::{Command, Output},
+};
 
 use nlcall::raw::{Batch, CallFlags, Chain, Session};
 use nlcall_tests::{
@@ -11,13 +15,15 @@ use nlcall_tests::{
     session,
 };
 
-use crate::harness::{tests, Test};
+use crate::harness::{needs, skip, tests, Test};
 
 pub const TESTS: &[Test] = tests![
     calls_are_seen_from_submission_to_completion,
     a_rejection_is_seen_with_its_reason,
     a_tracepoint_can_be_filtered,
     what_is_switched_off_sees_nothing,
+    perf_counts_and_records,
+    bpftrace_reads_the_fields,
 ];
 
 const TRACING: &str = "/sys/kernel/tracing";
@@ -156,4 +162,55 @@ fn what_is_switched_off_sees_nothing() {
     session::value(&session, calls::getpid());
     session::inline_values(&session, [calls::getpid()]);
     assert_eq!(traced.lines().len(), 1);
+}
+
+fn run(program: &str, args: &[&str]) -> Output {
+    let output = Command::new(program).args(args).output();
+    output.unwrap_or_else(|error| panic!("{program}: {error}"))
+}
+
+/// What a program printed, which has to succeed.
+fn printed(program: &str, args: &[&str]) -> String {
+    let output = run(program, args);
+    assert!(output.status.success(), "{program} {args:?}: {output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+/// A call that fails, so that it can be told from others.
+const CLOSE: [&str; 4] = ["nlcall", "call", "close", "12345"];
+
+fn perf_counts_and_records() {
+    const PERF: &str = "/usr/bin/perf";
+    needs(PERF);
+    let record = ["record", "-a", "-q", "-e", "nlcall:*", "-o", "seen", "--"];
+    // It ends as the program does that it watches.
+    let output = run(PERF, &[&record[..], &CLOSE].concat());
+    assert!(Path::new("seen").exists(), "{output:?}");
+    let lines = printed(PERF, &["script", "-i", "seen", "-F", "event,trace"]);
+    let of = |event: &str| {
+        let nr = format!(" nr={} ", libc::SYS_close);
+        let mut lines = lines.lines().map(str::trim_start);
+        let line = lines.find(|line| line.starts_with(event) && line.contains(&nr));
+        line.unwrap_or_else(|| panic!("no {event} in {lines:?}", lines = lines.collect::<Vec<_>>()))
+            .to_owned()
+    };
+    let submitted = of("nlcall:nlcall_submit_req");
+    assert!(submitted.contains("args=0x3039,"), "{submitted}");
+    let completed = of("nlcall:nlcall_complete");
+    assert_eq!(field(&completed, "ret"), "-9");
+    assert_eq!(field(&completed, "outcome"), "RAN");
+}
+
+fn bpftrace_reads_the_fields() {
+    const BPFTRACE: &str = "/usr/bin/bpftrace";
+    needs(BPFTRACE);
+    if !Path::new("/sys/kernel/btf/vmlinux").exists() {
+        skip("this kernel has no BPF");
+    }
+    let program = format!(
+        "tracepoint:nlcall:nlcall_complete /args.nr == {}/ {{ printf(\"ret %d after %d ns\\n\", args.ret, args.ns > 0); }}",
+        libc::SYS_close
+    );
+    let lines = printed(BPFTRACE, &["-q", "-e", &program, "-c", &CLOSE.join(" ")]);
+    assert!(lines.contains("ret -9 after 1 ns"), "{lines}");
 }

@@ -71,6 +71,8 @@ pub enum Extra {
     /// What other languages need to speak the protocol: libraries for C and Python, a compiler for
     /// C++.
     Languages,
+    /// Programs that the tests have look at tracepoints.
+    Tracers,
 }
 
 impl Extra {
@@ -80,6 +82,7 @@ impl Extra {
             Extra::Bench => "bench-tools",
             Extra::Programs => "test-programs",
             Extra::Languages => "languages",
+            Extra::Tracers => "tracers",
         }
     }
 
@@ -88,6 +91,7 @@ impl Extra {
             Extra::Bench => "adding the benchmark's tools",
             Extra::Programs => "adding the programs that the tests run",
             Extra::Languages => "adding other languages",
+            Extra::Tracers => "adding bpftrace and perf",
         }
     }
 
@@ -108,6 +112,7 @@ impl Extra {
                 "python3-jsonschema",
                 "python3-yaml",
             ],
+            Extra::Tracers => &["bpftrace", "linux-perf"],
         }
     }
 }

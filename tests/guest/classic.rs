@@ -11,7 +11,7 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::unistd::Pid;
 use nlcall_abi::{Readi, CLASSIC_PROTOCOL};
 use nlcall_tests::{
-    memory::Memory, module, patience, pipe::Pipe, process::Child, session, threads,
+    memory::Memory, module, patience, pipe::Pipe, process::Child, seccomp::Filter, session, threads,
 };
 use rustix::net::{recv, RecvFlags};
 use zerocopy::{FromBytes, IntoBytes};
@@ -27,6 +27,7 @@ pub const TESTS: &[Test] = tests![
     two_reads_are_in_flight_at_once,
     a_read_happens_in_the_process_that_is_named,
     a_copy_of_the_socket_serves_nobody_else,
+    a_filter_of_the_sender_decides,
     a_short_message_is_rejected,
     close_ends_a_read_in_flight,
     several_messages_of_one_datagram_are_served,
@@ -66,7 +67,7 @@ impl Classic {
     }
 
     fn send_bytes(&self, bytes: &[u8]) {
-        self.socket.send(bytes, 0).expect("the message is sent");
+        send(&self.socket, bytes);
     }
 
     fn receive(&self) -> Echo {
@@ -81,6 +82,10 @@ fn socket() -> Socket {
         .connect(&SocketAddr::new(0, 0))
         .expect("connecting to the kernel");
     socket
+}
+
+fn send(socket: &Socket, bytes: &[u8]) {
+    socket.send(bytes, 0).expect("the message is sent");
 }
 
 fn receive(socket: &Socket) -> Echo {
@@ -198,6 +203,31 @@ fn a_read_happens_in_the_process_that_is_named() {
         };
         assert_eq!(errno, libc::ESRCH, "{nobody}");
     }
+}
+
+fn a_filter_of_the_sender_decides() {
+    let classic = Classic::open();
+    let mut child = Child::fork(|_| {
+        let socket = socket();
+        let pipe = Pipe::new();
+        pipe.fill(b"abcd");
+        let denied = Filter::with_argument(
+            libc::SYS_read,
+            0,
+            pipe.reader.as_raw_fd() as u32,
+            libc::SECCOMP_RET_ERRNO | libc::EDOM as u32,
+        );
+        denied.install();
+        let readi = read(pipe.reader.as_raw_fd(), Memory::zeroed(4));
+        send(&socket, &message(readi.as_bytes()));
+        assert_read(receive(&socket), &readi, -libc::EDOM);
+        // Of another descriptor it says nothing.
+        let other = read(999, Memory::zeroed(4));
+        send(&socket, &message(other.as_bytes()));
+        assert_read(receive(&socket), &other, -libc::EBADF);
+    });
+    child.succeed();
+    drop(classic);
 }
 
 fn a_copy_of_the_socket_serves_nobody_else() {

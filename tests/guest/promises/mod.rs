@@ -6,6 +6,7 @@ mod any_call;
 mod audit;
 mod blocking;
 mod bounds;
+mod hostile;
 mod identity;
 mod namespaces;
 mod outside;
@@ -21,6 +22,7 @@ pub const TESTS: &[&[Test]] = &[
     audit::TESTS,
     blocking::TESTS,
     bounds::TESTS,
+    hostile::TESTS,
     identity::TESTS,
     namespaces::TESTS,
     outside::TESTS,

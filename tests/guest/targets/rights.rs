@@ -2,7 +2,7 @@
 
 //! Who may act in a process.
 
-use std::os::fd::AsRawFd;
+use std::{fs, iter, os::fd::AsRawFd};
 
 use nix::{
     sys::prctl,
@@ -19,13 +19,15 @@ use nlcall_tests::{
 };
 
 use super::{call, pidfd, target, value, waiting_child};
-use crate::harness::{tests, Test};
+use crate::harness::{skip, tests, Test};
 
 pub const TESTS: &[Test] = tests![
     another_users_process_is_refused,
     a_process_of_the_same_user_is_served,
     a_process_that_hides_is_refused,
     the_right_is_asked_for_each_message,
+    yama_has_a_say,
+    a_number_that_is_used_anew_is_another_process,
     a_process_under_seccomp_needs_more,
     what_is_no_process_is_told,
     no_results_array_for_another_process,
@@ -121,6 +123,85 @@ fn the_right_is_asked_for_each_message() {
         let answer = submit_to(&mut socket, there.as_raw_fd(), &[getpid()]);
         assert!(answer.is_rejection(libc::EPERM, "ptrace"), "{answer:?}");
     });
+}
+
+/// Where Yama says whose processes may be traced.
+const SCOPE: &str = "/proc/sys/kernel/yama/ptrace_scope";
+
+/// Another scope, until this is dropped.
+struct Scope(String);
+
+impl Scope {
+    fn set(scope: &str) -> Option<Self> {
+        let before = fs::read_to_string(SCOPE).ok()?;
+        fs::write(SCOPE, scope).expect("a scope");
+        Some(Self(before))
+    }
+}
+
+impl Drop for Scope {
+    fn drop(&mut self) {
+        fs::write(SCOPE, &self.0).expect("the scope of before");
+    }
+}
+
+/// Of processes of the same user, only descendants may be traced.
+fn yama_has_a_say() {
+    let user = |body: &dyn Fn()| {
+        in_a_child(|| {
+            become_user(1000);
+            body();
+        });
+    };
+    let stranger = Child::fork(|channel| {
+        become_user(1000);
+        channel.put(0);
+        channel.try_get();
+    });
+    stranger.channel().get();
+    let submit = |child: &Child| {
+        let mut socket = RawSocket::open();
+        submit_to(&mut socket, pidfd(child.pid()).as_raw_fd(), &[getpid()])
+    };
+    let Some(_scope) = Scope::set("0") else {
+        skip("this kernel has no Yama");
+    };
+    user(&|| assert_eq!(submit(&stranger).errno, 0));
+    fs::write(SCOPE, "1").expect("a scope");
+    user(&|| {
+        let answer = submit(&stranger);
+        assert!(answer.is_rejection(libc::EPERM, "ptrace"), "{answer:?}");
+        assert_eq!(submit(&waiting_child()).errno, 0);
+    });
+}
+
+/// A pidfd names a process, not its number.
+fn a_number_that_is_used_anew_is_another_process() {
+    let mut first = waiting_child();
+    let (pid, there) = (first.pid(), pidfd(first.pid()));
+    let mut socket = RawSocket::open();
+    assert_eq!(
+        submit_to(&mut socket, there.as_raw_fd(), &[getpid()]).errno,
+        0
+    );
+    socket.completions(1);
+    first.kill();
+    let second = iter::repeat_with(|| {
+        // The next process gets the number behind this one, where that is free.
+        let last = (pid.as_raw() - 1).to_string();
+        fs::write("/proc/sys/kernel/ns_last_pid", last).expect("ns_last_pid");
+        waiting_child()
+    });
+    let second = second.take(100).find(|child| child.pid() == pid);
+    let second = second.expect("the number is free");
+    let answer = submit_to(&mut socket, there.as_raw_fd(), &[getpid()]);
+    assert!(answer.is_rejection(libc::ESRCH, ""), "{answer:?}");
+    let anew = pidfd(second.pid());
+    assert_eq!(
+        submit_to(&mut socket, anew.as_raw_fd(), &[getpid()]).errno,
+        0
+    );
+    assert_eq!(socket.completions(1)[0].ret, i64::from(pid.as_raw()));
 }
 
 /// What a filter keeps a process from, somebody else must not do in it.

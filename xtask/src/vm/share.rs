@@ -123,6 +123,9 @@ pub fn serve(
     match access {
         Access::ReadOnly => command
             .args(["--readonly", "--cache=always"])
+            // It has an open descriptor of each file that the guest knows otherwise, and the guest
+            // may know more than a process may have open.
+            .arg("--inode-file-handles=prefer")
             .bind_read_only(folder, SERVED),
         Access::ReadWrite => command.args(["--cache=auto"]).bind(folder, SERVED),
     };

@@ -15,6 +15,7 @@ use crate::harness::{tests, Test};
 pub const TESTS: &[Test] = tests![
     calls_are_made_inline_on_demand,
     a_call_has_the_time_limit_of_the_command_line,
+    a_call_is_described_as_the_module_decides,
     settings_are_shown_and_changed,
     sessions_are_shown,
 ];
@@ -27,8 +28,12 @@ fn nlcall(arguments: &[&str]) -> Output {
 }
 
 /// Runs the command, which must end with this status, and returns what it printed and complained.
-fn ends(arguments: &[&str], status: i32) -> (String, String) {
-    let output = nlcall(arguments);
+pub fn ends(arguments: &[&str], status: i32) -> (String, String) {
+    checked(nlcall(arguments), arguments, status)
+}
+
+/// What the command printed and complained; it must have ended with this status.
+pub fn checked(output: Output, arguments: &[&str], status: i32) -> (String, String) {
     let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
     let (printed, complained) = (text(output.stdout), text(output.stderr));
     assert_eq!(
@@ -67,6 +72,23 @@ fn a_call_has_the_time_limit_of_the_command_line() {
         printed.ends_with("= ? (timed out: ETIME (Timer expired))\n"),
         "{printed}"
     );
+}
+
+fn a_call_is_described_as_the_module_decides() {
+    let session = Session::open().expect("a session");
+    let version = &session.features().module_version;
+    for call in session.syscalls().expect("the policy table") {
+        if !["openat", "ppoll", "gettid", "setuid", "rt_sigreturn"].contains(&&*call.name) {
+            continue;
+        }
+        let (printed, _) = ends(&["describe", &call.name], 0);
+        let source = format!("the module that is loaded, version {version}");
+        assert!(printed.contains(&source), "{printed}");
+        let reason = call.reason.as_deref().unwrap_or("yes");
+        assert!(printed.contains(reason), "{printed}");
+        let (by_number, _) = ends(&["describe", &call.nr.to_string()], 0);
+        assert_eq!(by_number, printed);
+    }
 }
 
 fn settings_are_shown_and_changed() {

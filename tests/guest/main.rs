@@ -13,6 +13,7 @@
 //! module does. When it has ended, nothing of it may be left.
 
 mod bad_input;
+mod batches;
 mod chains;
 mod classic;
 mod command;
@@ -34,6 +35,7 @@ mod scenes;
 mod seccomp;
 mod targets;
 mod timeouts;
+mod watching;
 
 use std::process::ExitCode;
 
@@ -58,6 +60,8 @@ fn main() -> ExitCode {
         ("bad_input", bad_input::TESTS),
         ("classic", &[classic::TESTS]),
         ("command", &[command::TESTS]),
+        ("batches", &[batches::TESTS]),
+        ("watching", &[watching::TESTS]),
         ("run", run::TESTS),
         ("oracle", &[oracle::TESTS]),
         ("operator", operator::TESTS),

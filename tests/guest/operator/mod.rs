@@ -7,12 +7,7 @@ mod fds;
 mod limits;
 mod redirect;
 
-use std::{
-    fs,
-    os::unix::process::CommandExt,
-    path::Path,
-    process::{Command, Output},
-};
+use std::{fs, os::unix::process::CommandExt, path::Path, process::Command};
 
 use nix::unistd::Pid;
 use nlcall_tests::process::Child;
@@ -48,19 +43,7 @@ fn command(arguments: &[&str], pid: Pid) -> Command {
 
 fn checked(mut command: Command, arguments: &[&str], status: i32) -> (String, String) {
     let output = command.output().expect("nlcall is on the PATH");
-    let Output {
-        status: ended,
-        stdout,
-        stderr,
-    } = output;
-    let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
-    let (printed, complained) = (text(stdout), text(stderr));
-    assert_eq!(
-        ended.code(),
-        Some(status),
-        "{arguments:?}: {printed}{complained}"
-    );
-    (printed, complained)
+    crate::command::checked(output, arguments, status)
 }
 
 /// A process that does nothing until it is told to end.

@@ -9,6 +9,7 @@ mod chamber;
 mod checkout;
 mod contract;
 mod demo;
+mod dist;
 mod exit;
 mod header;
 mod host;
@@ -106,6 +107,14 @@ enum Task {
         /// Change nothing; fail where the table is another than the kernel's
         #[arg(long)]
         check: bool,
+        #[command(flatten)]
+        kernel: KernelArguments,
+    },
+    /// Builds Debian packages into target/dist and prints where they are
+    ///
+    /// `nlcall` holds the command, its completions and manual pages, the YNL specification and the C
+    /// header; `nlcall-dkms` holds the module's source, which DKMS builds on the machine.
+    Dist {
         #[command(flatten)]
         kernel: KernelArguments,
     },
@@ -249,6 +258,12 @@ fn run(task: Task) -> Result<u8> {
             kernel,
         } => {
             println!("{}", syscalls::write(&kernel.sandbox()?)?.display());
+            Ok(0)
+        }
+        Task::Dist { kernel } => {
+            for package in dist::build(&kernel.sandbox()?)? {
+                println!("{}", package.display());
+            }
             Ok(0)
         }
         Task::Header {

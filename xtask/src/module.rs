@@ -70,6 +70,17 @@ pub fn build(sandbox: &Sandbox) -> Result<PathBuf> {
     Ok(module)
 }
 
+/// Copies what the module is made of into a folder, without the tests.
+pub fn copy_sources(to: &Path) -> Result<()> {
+    let checkout = checkout::root();
+    for source in SOURCES {
+        let to = to.join(source);
+        mirror(&checkout.join(source), &to, &mut Sha256::new())?;
+    }
+    let tests = to.join(MODULE).join("tests");
+    fs::remove_dir_all(&tests).with_context(|| format!("removing {tests:?}"))
+}
+
 /// Runs Kbuild. What the compilers say goes to standard error.
 fn make(sandbox: &Sandbox, build: &Path) -> Result<()> {
     let jobs = std::thread::available_parallelism()?;

@@ -38,13 +38,10 @@ use crate::sandbox::{
 const TARGET: &str = "x86_64-unknown-linux-gnu";
 /// The package of the guest's first process.
 const INIT: &str = "nlcall-guest-init";
+/// The package of the command.
+const COMMAND: &str = "nlcall-cli";
 /// The packages whose programs are on the guest's PATH.
-const PACKAGES: &[&str] = &[
-    "nlcall-cli",
-    "nlcall-tests",
-    "nlcall-oracle",
-    "nlcall-bench",
-];
+const PACKAGES: &[&str] = &[COMMAND, "nlcall-tests", "nlcall-oracle", "nlcall-bench"];
 /// The wire format's header for C.
 const C_HEADER: &str = "abi/include/nlcall.h";
 
@@ -80,6 +77,15 @@ pub fn init() -> Result<PathBuf> {
         .into_iter()
         .next()
         .context("cargo built no program for the guest's first process")
+}
+
+/// Builds the command.
+pub fn command() -> Result<PathBuf> {
+    let programs = build(&[COMMAND])?;
+    programs
+        .into_iter()
+        .next()
+        .context("cargo built no command")
 }
 
 /// Builds all programs that the guest has on its PATH.

@@ -223,17 +223,23 @@ Examples:
 Exit status: 0 all calls succeeded; 1 one failed, was refused or did not run; 2 a line is wrong;
 69 no module is loaded."#;
 
-/// Print files; everything is read through netlink.
+/// Print files; where no module is loaded, threads read them.
 #[derive(Debug, Args)]
 #[command(after_long_help = CAT_HELP.trim_start(), after_help = EXIT_STATUS)]
 pub struct CatOptions {
     /// Files to print; `-` is the standard input, also when there are none
     pub files: Vec<OsString>,
+
+    /// Say on the standard error who reads the files
+    #[arg(short, long)]
+    pub verbose: bool,
 }
 
 const CAT_HELP: &str = r"
 Opening, looking at, reading and closing the files goes through netlink, with up to eight reads
-of 256 KiB in flight; the standard output is written as usual.
+of 256 KiB in flight; the standard output is written as usual. Where no module is loaded, or does
+not let this user use it, threads of the command do the same, and a line on the standard error
+says so.
 
 Examples:
   nlcall cat /etc/os-release
@@ -241,7 +247,7 @@ Examples:
   nlcall cat header - trailer < body > all
   nlcall cat big.iso | sha256sum
 
-Exit status: 0 all files were printed; 1 one could not be; 2 wrong usage; 69 no module is loaded.";
+Exit status: 0 all files were printed; 1 one could not be; 2 wrong usage.";
 
 /// Send a signal to processes.
 #[derive(Debug, Args)]

@@ -21,6 +21,26 @@ fn module_is_loaded() -> bool {
 }
 
 #[test]
+fn without_the_module_threads_read_files_and_it_is_said() {
+    if module_is_loaded() {
+        eprintln!("skipped: the module is loaded on this machine");
+        return;
+    }
+    let text = std::fs::read("/etc/passwd").unwrap();
+    let said = |text: &str| text.lines().count() == 1 && text.starts_with("nlcall cat: threads ");
+    nlcall(&["cat", "/etc/passwd", "-", "/etc/passwd"])
+        .code(0)
+        .stdout([&text[..], &text[..]].concat())
+        .stderr(predicate::function(said))
+        .stderr(predicate::str::contains("modprobe nlcall"));
+    nlcall(&["cat", "/no/such/file"])
+        .code(1)
+        .stderr(predicate::str::contains(
+            "/no/such/file: No such file or directory",
+        ));
+}
+
+#[test]
 fn without_the_module_every_command_ends_with_69_and_one_line() {
     if module_is_loaded() {
         eprintln!("skipped: the module is loaded on this machine");
@@ -30,8 +50,6 @@ fn without_the_module_every_command_ends_with_69_and_one_line() {
         &["call", "getpid"][..],
         &["call", "openat", "AT_FDCWD", "/etc/hostname", "O_RDONLY"],
         &["--json", "call", "uname", "@"],
-        &["cat", "/etc/hostname"],
-        &["cat"],
         &["kill", "-0", "1"],
         &["list"],
         &["list", "open*"],

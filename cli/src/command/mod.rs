@@ -38,7 +38,7 @@ pub fn run(options: &Options) -> Result<Status, Failure> {
     match &options.command {
         Command::Call(call) => call::run(call, options.json),
         Command::Batch(batch) => batch::run(batch),
-        Command::Cat(cat) => cat::run(cat, &mut Session::open()?),
+        Command::Cat(cat) => cat::run(cat),
         Command::Kill(kill) => kill::run(kill, &mut Session::open()?),
         Command::List(list) => list::run(list, &Session::open()?, options.json),
         Command::Describe(call) => describe::run(call, options.json),

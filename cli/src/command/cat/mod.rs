@@ -16,21 +16,34 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use nlcall::Client;
+
 use crate::exit::{
     Failure,
     Status, //
 };
-use crate::kernel::Kernel;
 use crate::options::CatOptions;
 
+mod library;
 mod reader;
 mod source;
 
+use library::Library;
 use reader::Reader;
 use source::Source;
 
 /// Prints the files.
-pub fn run(options: &CatOptions, kernel: &mut dyn Kernel) -> Result<Status, Failure> {
+pub fn run(options: &CatOptions) -> Result<Status, Failure> {
+    let client = Client::new()?;
+    match client.why_not_netlink() {
+        Some(why) => {
+            let driver = client.driver();
+            eprintln!("nlcall cat: {driver} read the files, not the module: {why}");
+        }
+        None if options.verbose => eprintln!("nlcall cat: {} reads the files", client.driver()),
+        None => {}
+    }
+    let mut kernel = Library::new(client);
     // Without the line buffer of `io::stdout`, which would look for line ends in everything.
     let stdout = io::stdout()
         .as_fd()
@@ -38,7 +51,7 @@ pub fn run(options: &CatOptions, kernel: &mut dyn Kernel) -> Result<Status, Fail
         .map_err(Failure::Output)?;
     let mut stdout = File::from(stdout);
     let output = Output::of(&stdout);
-    let mut reader = Reader::new(kernel).map_err(Failure::Memory)?;
+    let mut reader = Reader::new(&mut kernel).map_err(Failure::Memory)?;
     let standard_input = [OsString::from("-")];
     let files = match options.files.is_empty() {
         true => &standard_input[..],

@@ -35,9 +35,12 @@ impl Birthmark {
             unsafe { mmap_anonymous(ptr::null_mut(), Self::PAGE, protection, MapFlags::PRIVATE) };
         let page = page.map_err(failed("mapping a page"))?;
         let page = Self(NonNull::new(page.cast()).expect("a mapping is not at zero"));
-        // SAFETY: the page is ours, and what is wiped is a child's.
-        unsafe { madvise(page.0.as_ptr().cast(), Self::PAGE, Advice::LinuxWipeOnFork) }
-            .map_err(failed("marking a page"))?;
+        // Miri neither forks nor knows this advice.
+        if !cfg!(miri) {
+            // SAFETY: the page is ours, and what is wiped is a child's.
+            unsafe { madvise(page.0.as_ptr().cast(), Self::PAGE, Advice::LinuxWipeOnFork) }
+                .map_err(failed("marking a page"))?;
+        }
         page.mark().store(1, Ordering::Relaxed);
         Ok(page)
     }

@@ -97,6 +97,10 @@ const STEPS: &[Step] = &[
         run: steps::monitor::watch,
     },
     Step {
+        title: "Calls that a script wrote down, a line of JSON each",
+        run: steps::batch::run_lines,
+    },
+    Step {
         title: "A shell and its children, unmodified, every call a message",
         run: steps::unmodified::run,
     },

@@ -3,6 +3,7 @@
 //! The steps of the tour.
 
 pub mod backpressure;
+pub mod batch;
 pub mod cat;
 pub mod classic;
 pub mod control;

@@ -150,6 +150,9 @@ impl Completions {
     }
 }
 
+/// The name of the library's threads. Those that the kernel adds to the process are `nlcall`.
+const THREAD: &str = "nlcall-client";
+
 /// Has a thread of the library do what is left to do.
 pub(crate) fn in_background(mut completions: Completions) -> Result<(), Error> {
     if completions.is_over {
@@ -166,7 +169,7 @@ pub(crate) fn in_background(mut completions: Completions) -> Result<(), Error> {
         // Those who wait are told what went wrong.
         let _ = rest.run();
     };
-    let thread = thread::Builder::new().name("nlcall".to_owned());
+    let thread = thread::Builder::new().name(THREAD.to_owned());
     let started = thread.spawn(run).map_err(failed("starting a thread"));
     started.map(drop).map_err(|error| completions.lose(error))
 }

@@ -40,7 +40,7 @@ fn threads() -> usize {
         let name = std::fs::read_to_string(thread.path().join("comm"));
         name.ok()
     });
-    names.filter(|name| name.trim() == "nlcall").count()
+    names.filter(|name| name.trim() == "nlcall-client").count()
 }
 
 fn the_end_of_the_last_client_leaves_nothing(driver: Driver) {

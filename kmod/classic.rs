@@ -22,6 +22,7 @@ use crate::{
     family,
     message::HEADER,
     parse,
+    policy,
     reject::{
         reject,
         Rejection, //
@@ -44,8 +45,7 @@ use crate::{
     },
 };
 
-/// `__NR_read`.
-const READ: u32 = 0;
+const READ: u32 = policy::nr("read");
 
 /// The sessions of the protocol's sockets.
 struct Sockets(Opaque<bindings::xarray>);

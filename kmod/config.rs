@@ -66,13 +66,13 @@ pub fn set(changes: &Changes) {
         unsafe { shim::show_access(text.as_str()) };
     }
     drop(parameters);
-    registry::for_each(|session| {
+    for session in registry::all() {
         session.offer_room();
         if changes.values[settings::IDLE_MS].is_some() {
             // Workers that rest already may have to leave sooner than they were told.
-            shim::hurry::<EXCUSE>(session.clone());
+            shim::hurry::<EXCUSE>(session);
         }
-    });
+    }
 }
 
 /// Keeps changes apart, and sysfs from showing half of one.

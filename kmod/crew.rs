@@ -697,12 +697,10 @@ pub(crate) fn send_away() -> bool {
     // stopped it may wait for this thread to stop, too.
     for _ in 0..msecs_to_jiffies(PATIENCE) {
         let (mut stay, mut wait) = (false, false);
-        registry::for_each(|session| {
-            if session.owner().is_current() {
-                let (some, busy) = session.send_away();
-                (stay, wait) = (stay || some, wait || busy);
-            }
-        });
+        for session in registry::of(shim::current_tgid()) {
+            let (some, busy) = session.send_away();
+            (stay, wait) = (stay || some, wait || busy);
+        }
         if wait {
             return false;
         }

@@ -43,6 +43,7 @@ use crate::{
         Load,
         Shape, //
     },
+    policy,
     reject::errno,
     sender,
     session::Session,
@@ -71,19 +72,18 @@ use crate::{
     worker::RESTART_SYSCALL,
 };
 
-/// `execve` and `execveat`, `exit` and `exit_group`.
-const EXECVE: u32 = 59;
-const EXECVEAT: u32 = 322;
-const EXIT: u32 = 60;
-const EXIT_GROUP: u32 = 231;
+const EXECVE: u32 = policy::nr("execve");
+const EXECVEAT: u32 = policy::nr("execveat");
+const EXIT: u32 = policy::nr("exit");
+const EXIT_GROUP: u32 = policy::nr("exit_group");
+const UNSHARE: u32 = policy::nr("unshare");
+const SETNS: u32 = policy::nr("setns");
 
-/// `unshare` and `setns`.
-const UNSHARE: u32 = 272;
-const SETNS: u32 = 308;
-
-/// `CLONE_VM`, `CLONE_SIGHAND`, `CLONE_THREAD` and `CLONE_NEWUSER` of `include/uapi/linux/sched.h`:
-/// what a process may unshare while it has one thread.
-const FOR_ONE_THREAD: u64 = 0x100 | 0x800 | 0x1_0000 | 0x1000_0000;
+/// What a process may unshare while it has one thread.
+const FOR_ONE_THREAD: u64 = (bindings::CLONE_VM
+    | bindings::CLONE_SIGHAND
+    | bindings::CLONE_THREAD
+    | bindings::CLONE_NEWUSER) as u64;
 
 /// Flags for which it matters whether the call succeeded.
 const MINDS_SUCCESS: u32 = flag::LINK | flag::HARDLINK | flag::SKIP_SUCCESS;

@@ -96,13 +96,19 @@ pub fn after(id: u64) -> Option<Arc<Session>> {
     Some(cursor.current().1.clone())
 }
 
-/// Shows every session to `show`, without the lock.
-pub fn for_each(mut show: impl FnMut(&Arc<Session>)) {
+/// Every session, one after the other; the lock is not held between them.
+pub fn all() -> impl Iterator<Item = Arc<Session>> {
     let mut id = 0;
-    while let Some(session) = after(id) {
+    core::iter::from_fn(move || {
+        let session = after(id)?;
         id = session.id();
-        show(&session);
-    }
+        Some(session)
+    })
+}
+
+/// Those of the process with that `struct pid`.
+pub fn of(tgid: *const bindings::pid) -> impl Iterator<Item = Arc<Session>> {
+    all().filter(move |session| session.owner().is(tgid))
 }
 
 /// Whether there is any session: asked first, when a thread ends.
@@ -114,22 +120,13 @@ extern "C" fn nlcall_has_sessions() -> bool {
 /// Whether a process has any session.
 #[no_mangle]
 extern "C" fn nlcall_has_session(tgid: *const bindings::pid) -> bool {
-    let mut id = 0;
-    while let Some(session) = after(id) {
-        if session.owner().is(tgid) {
-            return true;
-        }
-        id = session.id();
-    }
-    false
+    of(tgid).next().is_some()
 }
 
 /// A process ends, but for its workers, or executes another program: its sessions end.
 #[no_mangle]
 extern "C" fn nlcall_process_ends(tgid: *const bindings::pid) {
-    for_each(|session| {
-        if session.owner().is(tgid) {
-            session.end(End::Process);
-        }
-    });
+    for session in of(tgid) {
+        session.end(End::Process);
+    }
 }

@@ -701,9 +701,7 @@ impl InForce<'_> {
         // the thread's own saved registers.
         unsafe { ffi::nlcall_burst_call(nr, args.as_ptr()) }
     }
-}
 
-impl InForce<'_> {
     /// Whether audit wants to know of the calls. Asked once for all of them.
     #[inline]
     pub fn is_audited(&self) -> bool {

@@ -63,8 +63,8 @@ use crate::{
     wire::Outcome, //
 };
 
-/// `__NR_restart_syscall`: carries on from the thread's restart block.
-pub(crate) const RESTART_SYSCALL: u32 = 219;
+/// Carries on from the thread's restart block.
+pub(crate) const RESTART_SYSCALL: u32 = policy::nr("restart_syscall");
 
 /// A worker. Owned by its session's list; the session outlives it, since it holds it.
 pub struct Worker {

@@ -58,16 +58,23 @@ pub(crate) trait Backend: Send + Sync {
     /// Ends these calls, all of one chain, where it can.
     fn cancel(&self, engine: &Engine, keys: &[Key]) -> Result<Stopped, Error>;
 
-    /// Whoever was turned away for a limit waits: [`Engine::has_room`] is to be called.
-    fn await_room(&self) -> Result<(), Error>;
+    /// Whoever was turned away for a limit waits: [`Engine::has_room`] is to be called. Nothing to do
+    /// for a driver that turns nobody away.
+    fn await_room(&self) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// Readable while there may be something to [`process`](Self::process); none where there is
     /// never anything.
-    fn readiness(&self) -> Option<BorrowedFd<'_>>;
+    fn readiness(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Reports the calls that have ended, as far as that is left to do.
-    fn process(&self, engine: &Engine) -> Result<(), Error>;
+    fn process(&self, _: &Engine) -> Result<(), Error> {
+        Ok(())
+    }
 
     /// The engine was closed: makes [`readiness`](Self::readiness) readable once.
-    fn close(&self);
+    fn close(&self) {}
 }

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    os::fd::BorrowedFd,
     ptr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -125,21 +124,6 @@ impl Backend for Threads {
             }
         }
     }
-
-    fn await_room(&self) -> Result<(), Error> {
-        // It turns nobody away.
-        Ok(())
-    }
-
-    fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    fn process(&self, _: &Engine) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn close(&self) {}
 }
 
 impl Job {

@@ -8,7 +8,6 @@
 use std::{
     collections::VecDeque,
     future::Future,
-    os::fd::BorrowedFd,
     pin::Pin,
     ptr,
     sync::{Arc, Mutex},
@@ -130,20 +129,6 @@ impl Backend for Model {
         self.0.lock().unwrap().canceled.extend(keys);
         Ok(Stopped::Soon)
     }
-
-    fn await_room(&self) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn readiness(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
-    fn process(&self, _: &Engine) -> Result<(), Error> {
-        Ok(())
-    }
-
-    fn close(&self) {}
 }
 
 /// A `read` whose descriptor is only a number.

@@ -22,6 +22,7 @@ use anyhow::{
 };
 
 use crate::checkout;
+use crate::header;
 use crate::kernel::SUPPORTED;
 use crate::module;
 use crate::programs;
@@ -103,7 +104,7 @@ impl Package {
     }
 
     /// Adds a file of the checkout.
-    fn copy(&self, file: &str, path: &str) -> Result<PathBuf> {
+    fn copy(&self, file: impl AsRef<Path>, path: &str) -> Result<PathBuf> {
         let source = checkout::root().join(file);
         self.add(
             path,
@@ -164,7 +165,7 @@ fn command(folder: &Path, version: &str) -> Result<Package> {
     let pages = package.root.join("usr/share/man/man1");
     says(&program, &["man", &pages.to_string_lossy()])?;
     package.copy("abi/nlcall.yaml", "usr/share/ynl/specs/nlcall.yaml")?;
-    package.copy("abi/include/nlcall.h", "usr/include/nlcall.h")?;
+    package.copy(header::path(), "usr/include/nlcall.h")?;
     package.control = "Section: admin\nRecommends: nlcall-dkms\n\
         Description: any Linux system call, asynchronously, as a netlink message\n \
         The command nlcall, the description of the protocol for the kernel's ynl command and\n \

@@ -20,11 +20,11 @@ use crate::sandbox::{
     Sandbox, //
 };
 
-/// Where it is in the checkout.
-const FOLDER: &str = "abi/include";
+/// Its folder in the checkout, which holds nothing else, and its name there.
+pub const FOLDER: &str = "abi/include";
 const FILE: &str = "nlcall.h";
-/// Where the compilers see it.
-const INSIDE: &str = "/nlcall/include";
+/// Where compilers see that folder.
+pub const INSIDE: &str = "/nlcall/include";
 /// The languages that it is written for, and the compiler of each.
 const LANGUAGES: &[(&str, &str, &[&str])] = &[
     ("C11", "gcc-14", &["-x", "c", "-std=c11"]),
@@ -32,9 +32,14 @@ const LANGUAGES: &[(&str, &str, &[&str])] = &[
     ("C++20", "g++-14", &["-x", "c++", "-std=c++20"]),
 ];
 
+/// Where it is.
+pub fn path() -> PathBuf {
+    checkout::root().join(FOLDER).join(FILE)
+}
+
 /// Writes it.
 pub fn write() -> Result<PathBuf> {
-    let path = checkout::root().join(FOLDER).join(FILE);
+    let path = path();
     fs::write(&path, made()?).with_context(|| format!("writing {path:?}"))?;
     Ok(path)
 }
@@ -46,7 +51,7 @@ fn made() -> Result<String> {
 /// Fails where the checkout's is another, or does not compile without a warning in one of the
 /// languages. It asserts its own layout.
 pub fn check(sandbox: &Sandbox) -> Result<()> {
-    let path = checkout::root().join(FOLDER).join(FILE);
+    let path = path();
     let present = fs::read_to_string(&path).with_context(|| format!("reading {path:?}"))?;
     if present != made()? {
         return Err(Failure::new(

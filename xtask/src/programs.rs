@@ -29,6 +29,7 @@ use crate::exit::{
     Exit,
     Failure, //
 };
+use crate::header;
 use crate::sandbox::{
     Extra,
     Sandbox, //
@@ -42,8 +43,6 @@ const INIT: &str = "nlcall-guest-init";
 const COMMAND: &str = "nlcall-cli";
 /// The packages whose programs are on the guest's PATH.
 const PACKAGES: &[&str] = &[COMMAND, "nlcall-tests", "nlcall-oracle", "nlcall-bench"];
-/// The wire format's header for C.
-const C_HEADER: &str = "abi/include/nlcall.h";
 
 /// C programs of the checkout, one a file.
 struct CPrograms {
@@ -65,7 +64,7 @@ const C_PROGRAMS: &[CPrograms] = &[
     CPrograms {
         folder: "examples/c",
         needs: Some(Extra::Languages),
-        options: &["-O2", "-Wall", "-Wextra", "-Werror", "-I/nlcall/include"],
+        options: &["-O2", "-Wall", "-Wextra", "-Werror"],
         libraries: &["-lmnl"],
     },
 ];
@@ -168,7 +167,7 @@ impl CPrograms {
     /// Compiles those that changed, or whose header did.
     fn build(&self, sandbox: &Sandbox) -> Result<Vec<PathBuf>> {
         let root = checkout::root();
-        let (sources, header) = (root.join(self.folder), root.join(C_HEADER));
+        let (sources, header) = (root.join(self.folder), header::path());
         let products = target().join("c-programs").join(self.folder);
         fs::create_dir_all(&products).with_context(|| format!("making {products:?}"))?;
         let mut programs = Vec::new();
@@ -199,15 +198,14 @@ impl CPrograms {
         products: &Path,
         name: &str,
     ) -> Result<()> {
-        let include = checkout::root().join(C_HEADER);
-        let include = include.parent().context("the header's folder")?;
         let output = sandbox
             .command("gcc-14")
             .bind_read_only(sources, "/nlcall/sources")
-            .bind_read_only(include, "/nlcall/include")
+            .bind_read_only(&checkout::root().join(header::FOLDER), header::INSIDE)
             .bind(products, "/nlcall/products")
             .folder("/nlcall/sources")
             .args(self.options.iter().copied())
+            .arg(format!("-I{}", header::INSIDE))
             .args(["-o".to_owned(), format!("/nlcall/products/{name}")])
             .arg(format!("{name}.c"))
             .args(self.libraries.iter().copied())

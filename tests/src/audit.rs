@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, io, process};
 
-use netlink_packet_core::{NetlinkBuffer, NLMSG_ERROR};
+use netlink_packet_core::{Emitable, NetlinkBuffer, NetlinkHeader, NLMSG_ERROR};
 use netlink_sys::{protocols::NETLINK_AUDIT, Socket, SocketAddr};
 use nix::unistd::Pid;
 use rustix::net::{recv, RecvFlags};
@@ -96,15 +96,17 @@ impl Daemon {
         Ok(())
     }
 
-    /// Sends a request and waits for its answer; events that come meanwhile are kept.
+    /// Sends a request and waits for its answer. Events that end meanwhile are passed over: they are
+    /// of the request itself, since those who are watched wait.
     fn request(&mut self, kind: u16, payload: &[u8]) -> io::Result<()> {
         self.sent += 1;
-        let length = 16 + payload.len() as u32;
-        let mut bytes = length.to_ne_bytes().to_vec();
-        bytes.extend(kind.to_ne_bytes());
-        bytes.extend((REQUEST | ACK).to_ne_bytes());
-        bytes.extend(self.sent.to_ne_bytes());
-        bytes.extend([0; 4]);
+        let mut header = NetlinkHeader::default();
+        header.length = (header.buffer_len() + payload.len()) as u32;
+        header.message_type = kind;
+        header.flags = REQUEST | ACK;
+        header.sequence_number = self.sent;
+        let mut bytes = vec![0; header.buffer_len()];
+        header.emit(&mut bytes);
         bytes.extend(payload);
         self.socket.send(&bytes, 0)?;
         loop {

@@ -4,8 +4,9 @@
 //!
 //! [`syntax`] reads one argument, [`signature`] knows what each system call takes, [`names`] and
 //! [`layout`] turn constants and structures into text and back, [`invocation`] puts them together,
-//! and [`command`] holds the subcommands. [`sessions`] and [`activity`] are what they show of others. Calls go to the module through [`kernel`] and, where another
-//! process makes them, [`process`] alone.
+//! and [`command`] holds the subcommands. [`sessions`] and [`activity`] are what they show of others,
+//! [`looks`] how often. Calls go to the module through [`kernel`] and, where another process makes
+//! them, [`process`] alone.
 
 pub mod activity;
 pub mod colour;
@@ -17,6 +18,7 @@ pub mod invocation;
 pub mod json;
 pub mod kernel;
 pub mod layout;
+pub mod looks;
 pub mod memory;
 pub mod names;
 pub mod options;

@@ -8,9 +8,7 @@ use std::io::{
 };
 use std::time::{
     Duration,
-    Instant,
-    SystemTime,
-    UNIX_EPOCH, //
+    SystemTime, //
 };
 
 use nlcall::raw::{
@@ -23,17 +21,20 @@ use crate::activity::{
     rate,
     Activity,
     Rates,
-    Totals,
-    Tracker, //
+    Totals, //
 };
 use crate::exit::{
     Failure,
     Status, //
 };
 use crate::json;
+use crate::looks::{
+    since_1970,
+    Looks,
+    Pace, //
+};
 use crate::options::StatOptions;
 use crate::sessions::{
-    self,
     nanos,
     time, //
 };
@@ -92,17 +93,14 @@ const COLUMNS: &[Column] = &[
 
 /// Prints a line for each interval.
 pub fn run(options: &StatOptions, session: &Session, json: bool) -> Result<Status, Failure> {
-    let mut tracker = Tracker::default();
-    let begin = Instant::now();
-    tracker.look(begin.elapsed(), sessions::all(session)?);
+    let mut looks = Looks::begin();
+    let mut pace = Pace::begin(options.interval);
+    looks.look(session)?;
     let is_terminal = io::stdout().is_terminal();
     let count = options.count.unwrap_or(u64::MAX);
-    let mut next = begin;
     for line in 0..count {
-        // Not later with each line.
-        next = next.checked_add(options.interval).unwrap_or(next);
-        std::thread::sleep(next.saturating_duration_since(Instant::now()));
-        let activity = tracker.look(begin.elapsed(), sessions::all(session)?);
+        pace.wait();
+        let activity = looks.look(session)?;
         let interval = Interval::new(&activity, SystemTime::now());
         if json {
             print(&(json::line(&interval.record()) + "\n"))?;
@@ -167,9 +165,8 @@ impl Interval {
     }
 
     fn record(&self) -> Record {
-        let since = self.end.duration_since(UNIX_EPOCH);
         Record {
-            time_ns: since.map_or(0, nanos),
+            time_ns: since_1970(self.end),
             seconds: self.elapsed.map(|elapsed| elapsed.as_secs_f64()),
             totals: self.totals,
             mean_ns: self.latency.mean().map(nanos),
@@ -203,7 +200,10 @@ fn put(line: &mut String, options: &StatOptions, cell: impl Fn(&Column) -> Strin
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
+    use crate::activity::Tracker;
     use crate::sessions::samples;
 
     fn options(words: &[&str]) -> StatOptions {

@@ -9,8 +9,7 @@ use std::io::{
 use std::time::{
     Duration,
     Instant,
-    SystemTime,
-    UNIX_EPOCH, //
+    SystemTime, //
 };
 
 use nlcall::raw::Session;
@@ -24,8 +23,7 @@ use serde::Serialize;
 use super::kill::send;
 use crate::activity::{
     Activity,
-    Live,
-    Tracker, //
+    Live, //
 };
 use crate::colour;
 use crate::exit::{
@@ -34,11 +32,12 @@ use crate::exit::{
 };
 use crate::interrupt;
 use crate::json;
-use crate::options::TopOptions;
-use crate::sessions::{
-    self,
-    nanos, //
+use crate::looks::{
+    since_1970,
+    Looks,
+    Pace, //
 };
+use crate::options::TopOptions;
 use crate::table::{
     print,
     terminal_width, //
@@ -73,8 +72,7 @@ pub fn run(options: &TopOptions, json: bool) -> Result<Status, Failure> {
     }
     let mut module = Module {
         session: Session::open()?,
-        tracker: Tracker::default(),
-        begin: Instant::now(),
+        looks: Looks::begin(),
     };
     let mut state = State::new(options.sort, &options.filter, options.interval);
     let count = options.count.unwrap_or(u64::MAX);
@@ -97,14 +95,12 @@ pub trait Source {
 /// The module.
 struct Module {
     session: Session,
-    tracker: Tracker,
-    begin: Instant,
+    looks: Looks,
 }
 
 impl Source for Module {
     fn look(&mut self) -> Result<Activity, Failure> {
-        let sessions = sessions::all(&self.session)?;
-        Ok(self.tracker.look(self.begin.elapsed(), sessions))
+        Ok(self.looks.look(&self.session)?)
     }
 
     /// As `nlcall kill` does.
@@ -130,7 +126,7 @@ struct Record<'a> {
 impl<'a> Record<'a> {
     fn new(activity: &'a Activity, at: SystemTime) -> Self {
         Self {
-            time_ns: at.duration_since(UNIX_EPOCH).map_or(0, nanos),
+            time_ns: since_1970(at),
             seconds: activity.elapsed.map(|elapsed| elapsed.as_secs_f64()),
             sessions: &activity.sessions,
         }
@@ -147,10 +143,9 @@ fn print_looks(
 ) -> Result<(), Failure> {
     let width = options.width.or_else(terminal_width).unwrap_or(WIDTH);
     source.look()?;
-    let mut next = Instant::now();
+    let mut pace = Pace::begin(options.interval);
     for number in 0..count {
-        next = next.checked_add(options.interval).unwrap_or(next);
-        std::thread::sleep(next.saturating_duration_since(Instant::now()));
+        pace.wait();
         let now = SystemTime::now();
         state.update(source.look()?);
         if json {
@@ -232,7 +227,10 @@ fn clock(now: SystemTime) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::time::UNIX_EPOCH;
+
     use super::*;
+    use crate::activity::Tracker;
     use crate::sessions::samples;
 
     #[test]

@@ -540,7 +540,7 @@ impl<C: Clone + PartialEq> Contexts<C> {
 /// A message on its way into the table.
 ///
 /// `places` is room for the slots of its last calls, by their place in the message, for arguments
-/// that refer to them: as many as the message has calls, at most [`REACH`](crate::parse::REACH);
+/// that refer to them: as many as the message has calls, at most [`REACH`](crate::wire::REACH);
 /// none where no argument refers to a call.
 pub struct Incoming<'a> {
     /// The calls that begin a chain, those that are alone included; the rest hang on them.

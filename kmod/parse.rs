@@ -26,7 +26,8 @@ use crate::{
         Verdict,
         ARG_KIND_BITS,
         MAX_AREA,
-        MAX_OUTPUT, //
+        MAX_OUTPUT,
+        REACH, //
     },
 };
 
@@ -37,9 +38,6 @@ const ATTR_FLAGS: u16 = 0xc000;
 
 /// Largest accepted CALL_SIZE; a call of a later version is not larger than a page.
 const MAX_CALL_SIZE: usize = 4096;
-
-/// How many calls back a RESULT or LOAD argument may refer.
-pub const REACH: usize = 1024;
 
 /// Size of a call as this module knows it.
 const CALL: usize = size_of::<Call>();

@@ -45,8 +45,7 @@ use crate::{
     },
     parse::{
         Area,
-        Submit,
-        REACH, //
+        Submit, //
     },
     reject::{
         errno,
@@ -67,7 +66,8 @@ use crate::{
     wire::{
         flag,
         Call,
-        SessionState, //
+        SessionState,
+        REACH, //
     },
 };
 

@@ -33,6 +33,8 @@
 #define NLCALL_MAX_AREA 1048576
 /* Most bytes of the output areas of one call. */
 #define NLCALL_MAX_OUTPUT 60000
+/* How many calls back in its chain an argument may come from. */
+#define NLCALL_REACH 1024
 /* Most bytes of memory that a trace event has for one argument. */
 #define NLCALL_TRACE_MEMORY_MAX 256
 /* Netlink protocol number of the classic front end. */

@@ -31,6 +31,10 @@ pub const MAX_AREA: usize = 1 << 20;
 /// Most bytes of the output areas of one call ([`ArgKind::Out`]).
 pub const MAX_OUTPUT: usize = 60_000;
 
+/// How many calls back in its chain an argument may come from ([`ArgKind::Result`],
+/// [`ArgKind::Load`]).
+pub const REACH: usize = 1024;
+
 /// Most bytes of memory that a [`Command::Trace`] event has for one argument.
 pub const TRACE_MEMORY_MAX: usize = 256;
 

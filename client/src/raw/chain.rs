@@ -4,12 +4,9 @@
 
 use std::mem::size_of;
 
-use nlcall_abi::{self as abi, flag, ArgKind};
+use nlcall_abi::{self as abi, flag, ArgKind, REACH};
 
 use super::Call;
-
-/// How many calls back an argument may come from.
-const MAX_DISTANCE: usize = 1024;
 
 /// Bits of an [`ArgKind::Load`] that hold the index of a call.
 const LOAD_INDEX_BITS: u32 = 24;
@@ -224,8 +221,8 @@ impl Chain {
             .filter(|index| *index < place)
             .unwrap_or_else(|| panic!("call {index} is not before call {place} of the chain"));
         assert!(
-            place - of <= MAX_DISTANCE,
-            "call {of} is more than {MAX_DISTANCE} calls before call {place} of the chain"
+            place - of <= REACH,
+            "call {of} is more than {REACH} calls before call {place} of the chain"
         );
         if let Some(width) = load {
             assert!(

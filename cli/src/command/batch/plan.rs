@@ -14,6 +14,7 @@ use nlcall::raw::{
     Data,
     Step, //
 };
+use nlcall_abi::REACH;
 
 use super::input::{
     Field,
@@ -29,9 +30,6 @@ use crate::invocation::{
     InvocationError, //
 };
 use crate::kernel::Reply;
-
-/// How many calls back an argument may come from.
-const MAX_DISTANCE: usize = 1024;
 
 /// All calls, and how they are joined.
 #[derive(Debug)]
@@ -272,8 +270,8 @@ fn find(
             "{id} is no earlier call of its chain: `link` or `hardlink` joins a call to the next"
         ));
     }
-    if index - of > MAX_DISTANCE {
-        return Err(format!("{id} is more than {MAX_DISTANCE} calls back"));
+    if index - of > REACH {
+        return Err(format!("{id} is more than {REACH} calls back"));
     }
     let outputs = |invocation: &Invocation| invocation.outputs().len();
     match (reference.field, outputs(&items[of].invocation)) {

@@ -78,21 +78,17 @@ pub mod ffi {
     /// `struct nlcall_question`.
     #[repr(C)]
     pub(super) struct Question {
-        pub(super) mark: Notifier,
+        pub(super) mark: bindings::preempt_notifier,
         pub(super) heir: *mut bindings::callback_head,
         pub(super) nr: u64,
         pub(super) args: [u64; 6],
         pub(super) ret: i64,
     }
 
-    /// `struct preempt_notifier`, of which C alone knows the inside.
-    #[repr(C)]
-    pub(super) struct Notifier(pub(super) [usize; 3]);
-
     /// `struct nlcall_mark`.
     #[repr(C)]
     pub(super) struct Mark {
-        pub(super) notifier: Notifier,
+        pub(super) notifier: bindings::preempt_notifier,
         pub(super) own: *mut c_void,
     }
 
@@ -723,6 +719,15 @@ impl Drop for InForce<'_> {
     }
 }
 
+/// One that C has not made yet.
+const NO_NOTIFIER: bindings::preempt_notifier = bindings::preempt_notifier {
+    link: bindings::hlist_node {
+        next: core::ptr::null_mut(),
+        pprev: core::ptr::null_mut(),
+    },
+    ops: core::ptr::null_mut(),
+};
+
 /// A question to seccomp.
 pub struct Question(ffi::Question);
 
@@ -742,7 +747,7 @@ impl Question {
     /// No question.
     pub const fn new() -> Self {
         Self(ffi::Question {
-            mark: ffi::Notifier([0; 3]),
+            mark: NO_NOTIFIER,
             heir: core::ptr::null_mut(),
             nr: 0,
             args: [0; 6],
@@ -790,7 +795,7 @@ impl Mark {
     /// An unused mark.
     pub const fn new() -> Self {
         Self(ffi::Mark {
-            notifier: ffi::Notifier([0; 3]),
+            notifier: NO_NOTIFIER,
             own: core::ptr::null_mut(),
         })
     }

@@ -232,7 +232,7 @@ impl Case {
     }
 
     /// As a user without privileges.
-    pub fn as_user(mut self) -> Self {
+    pub fn by_user(mut self) -> Self {
         self.as_user = true;
         self
     }

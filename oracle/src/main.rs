@@ -14,6 +14,9 @@
 //! show: those that a worker must reject, or may make differently. With a filter, only cases whose
 //! call or description contains it are looked at.
 
+// Which bytes vary is a list of ranges, and often there is one.
+#![allow(clippy::single_range_in_vec_init)]
+
 mod case;
 mod cases;
 mod compare;

@@ -88,8 +88,7 @@ fn read_block(w: &mut World) -> nlcall_tests::memory::Memory {
     // data; key and flags; pread and priority; descriptor; buffer, length, offset.
     let block = [7, 0, (fd as u64) << 32, buffer.address(), 4, 1, 0, 0];
     let block = w.words(&block);
-    let pointer = w.words(&[block.address()]);
-    pointer
+    w.words(&[block.address()])
 }
 
 pub fn cases() -> Vec<Case> {

@@ -115,7 +115,7 @@ pub fn cases() -> Vec<Case> {
         fails("open", EACCES, "another's file", |w| {
             args![w.text("/etc/shadow"), O_RDONLY]
         })
-        .as_user(),
+        .by_user(),
         ok("creat", "empties a file", |w| {
             args![w.file("f", b"old"), 0o600]
         }),
@@ -264,7 +264,7 @@ pub fn cases() -> Vec<Case> {
         fails("access", EACCES, "may not be written", |w| {
             args![w.text("/etc"), libc::W_OK]
         })
-        .as_user(),
+        .by_user(),
         ok("faccessat", "may be read", |w| {
             args![AT_FDCWD, w.file("f", b""), libc::R_OK]
         }),
@@ -340,7 +340,7 @@ pub fn cases() -> Vec<Case> {
             args![w.text("d")]
         })
         .apart(),
-        fails("chroot", EPERM, "as a user", |w| args![w.text(".")]).as_user(),
+        fails("chroot", EPERM, "as a user", |w| args![w.text(".")]).by_user(),
         ok("rename", "a file", from_to),
         fails("rename", ENOENT, "no file", |w| {
             args![w.text("a"), w.text("b")]
@@ -431,7 +431,7 @@ pub fn cases() -> Vec<Case> {
         fails("chmod", EPERM, "another's file", |w| {
             args![w.text("/etc"), 0o777]
         })
-        .as_user(),
+        .by_user(),
         ok("fchmod", "sets bits", |w| {
             let fd = w.open("f", b"");
             args![fd, 0o400]
@@ -456,7 +456,7 @@ pub fn cases() -> Vec<Case> {
         fails("chown", EPERM, "as a user", |w| {
             args![w.file("f", b""), 12, 34]
         })
-        .as_user(),
+        .by_user(),
         ok("fchown", "another group", |w| {
             let fd = w.open("f", b"");
             args![fd, -1, 34]
@@ -508,14 +508,14 @@ pub fn cases() -> Vec<Case> {
         fails("utimensat", EACCES, "another's file", |w| {
             args![AT_FDCWD, w.text("/etc"), 0, 0]
         })
-        .as_user(),
+        .by_user(),
         ok("mknod", "a fifo", |w| {
             args![w.text("p"), libc::S_IFIFO | 0o666, 0]
         }),
         fails("mknod", EPERM, "a device, as a user", |w| {
             args![w.text("n"), libc::S_IFCHR | 0o666, 0x103]
         })
-        .as_user(),
+        .by_user(),
         ok("mknodat", "a device", |w| {
             args![AT_FDCWD, w.text("n"), libc::S_IFCHR | 0o666, 0x103]
         }),
@@ -796,7 +796,7 @@ pub fn cases() -> Vec<Case> {
         fails("open_by_handle_at", EPERM, "as a user", |w| {
             args![AT_FDCWD, w.halves(&[8, 1, 0, 0]), O_RDONLY]
         })
-        .as_user(),
+        .by_user(),
         ok("cachestat", "a file", |w| {
             let fd = w.open("f", &[1; 8192]);
             args![fd, w.words(&[0, 8192]), w.out(40), 0]

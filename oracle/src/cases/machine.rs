@@ -110,7 +110,7 @@ pub fn cases() -> Vec<Case> {
         fails("sethostname", EPERM, "as a user", |w| {
             args![w.text("another"), 7]
         })
-        .as_user(),
+        .by_user(),
         ok("setdomainname", "another name", |w| {
             args![w.text("another"), 7]
         })
@@ -127,7 +127,7 @@ pub fn cases() -> Vec<Case> {
             w.then_call("swapoff", args![path]);
             args![path, 0]
         }),
-        fails("swapon", EPERM, "as a user", |w| args![w.text("none"), 0]).as_user(),
+        fails("swapon", EPERM, "as a user", |w| args![w.text("none"), 0]).by_user(),
         ok("swapoff", "ten pages", |w| {
             let path = swap(w);
             w.sys("swapon", args![path, 0]);
@@ -139,7 +139,7 @@ pub fn cases() -> Vec<Case> {
             w.sys("setsid", args![]);
             args![]
         }),
-        fails("vhangup", EPERM, "as a user", |_| args![]).as_user(),
+        fails("vhangup", EPERM, "as a user", |_| args![]).by_user(),
         ok("sysfs", "how many file systems there are", |_| args![3]),
         fails("sysfs", EINVAL, "no file system", |w| {
             args![1, w.text("nothing")]
@@ -161,7 +161,7 @@ pub fn cases() -> Vec<Case> {
             let fd = w.open_with("/etc/passwd", O_RDONLY);
             args![fd, w.text(""), 0]
         })
-        .as_user(),
+        .by_user(),
         ok("delete_module", "one that does nothing", |w| {
             load(w, DUMMY, NONE);
             then_unload(w);
@@ -171,7 +171,7 @@ pub fn cases() -> Vec<Case> {
             args![w.text("nothing"), O_NONBLOCK]
         }),
         ok("kexec_load", "no kernel", |_| args![0, 0, 0, 0]),
-        fails("kexec_load", EPERM, "as a user", |_| args![0, 0, 0, 0]).as_user(),
+        fails("kexec_load", EPERM, "as a user", |_| args![0, 0, 0, 0]).by_user(),
         // KEXEC_FILE_UNLOAD
         ok("kexec_file_load", "no kernel", |_| args![0, 0, 0, 0, 1]),
         fails("kexec_file_load", EINVAL, "an unknown flag", |_| {

@@ -277,7 +277,7 @@ fn cases_of_every_processor() -> Vec<Case> {
         fails("process_vm_writev", EPERM, "another's process", |w| {
             args![1, w.words(&[16, 1]), 1, w.words(&[16, 1]), 1, 0]
         })
-        .as_user(),
+        .by_user(),
         ok("process_mrelease", "of a helper on its way out", |w| {
             let child = w.child();
             let pidfd = w.sys("pidfd_open", args![child, 0]);

@@ -73,7 +73,7 @@ pub fn cases() -> Vec<Case> {
             let kind = w.text("tmpfs");
             args![kind, w.folder("d"), kind, 0, 0]
         })
-        .as_user(),
+        .by_user(),
         ok("umount2", "a file system in memory", |w| {
             args![mounted(w), MNT_DETACH]
         })

@@ -98,7 +98,7 @@ pub fn cases() -> Vec<Case> {
             no_more_processes(w);
             args![]
         })
-        .as_user()
+        .by_user()
         .forks(),
         ok("vfork", "a child that ends", |w| {
             then_the_child(w);
@@ -109,7 +109,7 @@ pub fn cases() -> Vec<Case> {
             no_more_processes(w);
             args![]
         })
-        .as_user()
+        .by_user()
         .forks(),
         ok("clone", "a child that ends", |w| {
             then_the_child(w);
@@ -253,7 +253,7 @@ pub fn cases() -> Vec<Case> {
         fails("setrlimit", EPERM, "more than the most", |w| {
             args![RLIMIT_NOFILE, w.words(&[u64::MAX >> 1, u64::MAX >> 1])]
         })
-        .as_user(),
+        .by_user(),
         ok("prlimit64", "its own", |w| {
             args![0, RLIMIT_NOFILE, w.words(&[100, 200]), w.out(16)]
         }),
@@ -302,7 +302,7 @@ pub fn cases() -> Vec<Case> {
         fails("setpriority", EPERM, "another's", |_| {
             args![libc::PRIO_PROCESS, 1, 5]
         })
-        .as_user(),
+        .by_user(),
         ok("ioprio_get", "of a child", |w| args![1, w.child()]),
         ok("ioprio_get", "its own", |_| args![1, 0]).only_inline(),
         fails("ioprio_get", ESRCH, "no process", |_| args![1, NO_PID]),
@@ -353,7 +353,7 @@ pub fn cases() -> Vec<Case> {
         fails("sched_setscheduler", EPERM, "real time, as a user", |w| {
             args![w.child(), libc::SCHED_FIFO, w.halves(&[1])]
         })
-        .as_user(),
+        .by_user(),
         ok("sched_getscheduler", "of a child", |w| args![w.child()]),
         ok("sched_getscheduler", "its own", |_| args![0]).only_inline(),
         fails("sched_getscheduler", ESRCH, "no process", |_| args![NO_PID]),
@@ -505,7 +505,7 @@ pub fn cases() -> Vec<Case> {
             |w| args![9, w.out(16), 16],
         ),
         ok("iopl", "as it is", |_| args![0]),
-        fails("iopl", EPERM, "as a user", |_| args![3]).as_user(),
+        fails("iopl", EPERM, "as a user", |_| args![3]).by_user(),
         ok("ioperm", "a port", |_| args![0x80, 1, 1]),
         fails("ioperm", EINVAL, "a port too high", |_| {
             args![0x10000, 1, 1]

@@ -54,19 +54,19 @@ pub fn cases() -> Vec<Case> {
     vec![
         ok("getuid", "root", |_| args![]),
         ok("getgid", "root's", |_| args![]),
-        ok("geteuid", "a user", |_| args![]).as_user(),
-        ok("getegid", "a user's", |_| args![]).as_user(),
+        ok("geteuid", "a user", |_| args![]).by_user(),
+        ok("getegid", "a user's", |_| args![]).by_user(),
         ok("getresuid", "all three", |w| {
             args![w.out(4), w.out(4), w.out(4)]
         })
-        .as_user(),
+        .by_user(),
         fails("getresuid", EFAULT, "no memory", |w| {
             args![w.nowhere(), w.out(4), w.out(4)]
         }),
         ok("getresgid", "all three", |w| {
             args![w.out(4), w.out(4), w.out(4)]
         })
-        .as_user(),
+        .by_user(),
         fails("getresgid", EFAULT, "no memory", |w| {
             args![w.nowhere(), w.out(4), w.out(4)]
         }),
@@ -79,24 +79,24 @@ pub fn cases() -> Vec<Case> {
             args![-1, w.out(32)]
         }),
         ok("setuid", "a user", |_| args![1000]),
-        fails("setuid", EPERM, "another user", |_| args![1001]).as_user(),
+        fails("setuid", EPERM, "another user", |_| args![1001]).by_user(),
         ok("setgid", "another group", |_| args![1000]),
-        fails("setgid", EPERM, "another group", |_| args![1001]).as_user(),
+        fails("setgid", EPERM, "another group", |_| args![1001]).by_user(),
         ok("setreuid", "two ids", |_| args![1000, 1001]),
-        fails("setreuid", EPERM, "another user", |_| args![1001, -1]).as_user(),
+        fails("setreuid", EPERM, "another user", |_| args![1001, -1]).by_user(),
         ok("setregid", "two ids", |_| args![1000, 1001]),
-        fails("setregid", EPERM, "another group", |_| args![1001, -1]).as_user(),
+        fails("setregid", EPERM, "another group", |_| args![1001, -1]).by_user(),
         ok("setresuid", "one id", |_| args![-1, 1000, -1]),
-        fails("setresuid", EPERM, "another user", |_| args![-1, 1001, -1]).as_user(),
+        fails("setresuid", EPERM, "another user", |_| args![-1, 1001, -1]).by_user(),
         ok("setresgid", "one id", |_| args![-1, 1000, -1]),
-        fails("setresgid", EPERM, "another group", |_| args![-1, 1001, -1]).as_user(),
+        fails("setresgid", EPERM, "another group", |_| args![-1, 1001, -1]).by_user(),
         ok("setfsuid", "a user", |_| args![1000]),
         ok("setfsgid", "a group", |_| args![1000]),
         ok("setgroups", "two", |w| args![2, w.halves(&[5, 6])]),
         fails("setgroups", EPERM, "as a user", |w| {
             args![2, w.halves(&[5, 6])]
         })
-        .as_user(),
+        .by_user(),
         ok("capget", "its own", |w| {
             args![capability_header(w, 0), w.out(24)]
         }),
@@ -112,7 +112,7 @@ pub fn cases() -> Vec<Case> {
                 w.halves(&[u32::MAX, u32::MAX, 0, 0, 0, 0])
             ]
         })
-        .as_user(),
+        .by_user(),
         ok("seccomp", "which actions there are", |w| {
             // SECCOMP_GET_ACTION_AVAIL
             args![2, 0, w.halves(&[libc::SECCOMP_RET_KILL_PROCESS])]

@@ -89,7 +89,7 @@ pub fn cases() -> Vec<Case> {
         }),
         ends("kill", -SIGKILL, "this process", |_| args![this(), SIGKILL]),
         fails("kill", EINVAL, "no signal", |_| args![this(), 99]),
-        fails("kill", EPERM, "another's process", |_| args![1, SIGTERM]).as_user(),
+        fails("kill", EPERM, "another's process", |_| args![1, SIGTERM]).by_user(),
         ok("tkill", "this thread, which blocks it", |w| {
             block(w, SIGUSR1);
             args![this(), SIGUSR1]

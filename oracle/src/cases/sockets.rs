@@ -60,8 +60,7 @@ fn header(w: &mut World, buffer: Memory, control: Option<Memory>) -> Memory {
 
 /// A control message that hands over a descriptor (`SCM_RIGHTS`).
 fn rights(w: &mut World, fd: i32) -> Memory {
-    let head = w.words(&[20, 1 << 32 | SOL_SOCKET as u64, fd as u64]);
-    head
+    w.words(&[20, 1 << 32 | SOL_SOCKET as u64, fd as u64])
 }
 
 /// Receives with room for a control message.

@@ -54,7 +54,7 @@ pub fn cases() -> Vec<Case> {
         fails("settimeofday", EPERM, "as a user", |w| {
             args![w.words(&[1, 1]), 0]
         })
-        .as_user(),
+        .by_user(),
         ok("clock_gettime", "since the start", |w| {
             args![CLOCK_MONOTONIC, w.out_varying(16, TIME)]
         }),
@@ -86,7 +86,7 @@ pub fn cases() -> Vec<Case> {
         fails("clock_settime", EPERM, "as a user", |w| {
             args![CLOCK_REALTIME, w.words(&[1, 1])]
         })
-        .as_user(),
+        .by_user(),
         ok("clock_nanosleep", "a moment", |w| {
             args![CLOCK_MONOTONIC, 0, w.words(&[0, 1000]), w.out(16)]
         }),
@@ -108,9 +108,9 @@ pub fn cases() -> Vec<Case> {
             // ADJ_FREQUENCY
             args![CLOCK_REALTIME, w.words(&[2; 26])]
         })
-        .as_user(),
+        .by_user(),
         ok("adjtimex", "asks", |w| args![zeroed_timex(w)]).varies(),
-        fails("adjtimex", EPERM, "as a user", |w| args![w.words(&[2; 26])]).as_user(),
+        fails("adjtimex", EPERM, "as a user", |w| args![w.words(&[2; 26])]).by_user(),
         ok("nanosleep", "a moment", |w| {
             args![w.words(&[0, 1000]), w.out(16)]
         }),

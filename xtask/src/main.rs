@@ -115,6 +115,11 @@ enum Task {
     /// `nlcall` holds the command, its completions and manual pages, the YNL specification and the C
     /// header; `nlcall-dkms` holds the module's source, which DKMS builds on the machine.
     Dist {
+        /// Then install, use, upgrade, remove and purge them, in the sandbox and in a guest, and
+        /// try what is said about what is missing; prints each step, and the sum last. The first
+        /// time, this makes the kernel's Rust artifacts as it does on any machine
+        #[arg(long)]
+        check: bool,
         #[command(flatten)]
         kernel: KernelArguments,
     },
@@ -260,11 +265,17 @@ fn run(task: Task) -> Result<u8> {
             println!("{}", syscalls::write(&kernel.sandbox()?)?.display());
             Ok(0)
         }
-        Task::Dist { kernel } => {
-            for package in dist::build(&kernel.sandbox()?)? {
+        Task::Dist { check, kernel } => {
+            let sandbox = kernel.sandbox()?;
+            for package in dist::build(&sandbox)? {
                 println!("{}", package.display());
             }
-            Ok(0)
+            if !check {
+                return Ok(0);
+            }
+            let tally = dist::check(&sandbox)?;
+            println!("{tally}");
+            Ok(tally.status())
         }
         Task::Header {
             check: true,

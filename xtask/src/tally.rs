@@ -14,6 +14,8 @@ use std::sync::{
     PoisonError, //
 };
 
+use crate::exit::Exit;
+
 /// How many tests passed, failed and were left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tally {
@@ -38,6 +40,15 @@ impl Tally {
         failed: 1,
         ignored: 0,
     };
+
+    /// The exit status that they lead to.
+    pub fn status(self) -> u8 {
+        if self.failed == 0 {
+            0
+        } else {
+            Exit::Failed as u8
+        }
+    }
 
     /// Reads the line with which a test binary closes.
     pub fn from_line(line: &str) -> Option<Self> {

@@ -21,7 +21,7 @@ use anyhow::{
 
 use crate::checkout;
 use crate::contract;
-use crate::exit::Exit;
+use crate::dist;
 use crate::header;
 use crate::licences;
 use crate::sandbox::{
@@ -87,6 +87,13 @@ pub fn run(choice: Option<&Choice>, full: bool) -> Result<u8> {
         header::check(&sandbox),
     );
     total += contract::run(&sandbox, full)?;
+    // DKMS builds for stock kernels, whose headers are packages.
+    if full && !sandbox.is_debug() {
+        total += match dist::check(&sandbox) {
+            Ok(tally) => tally,
+            Err(error) => check("the packages are tried to the end", Err(error)),
+        };
+    }
     let guest = guest_tests(&sandbox, full)?;
     total += guest.tally;
     if full {
@@ -108,11 +115,7 @@ pub fn run(choice: Option<&Choice>, full: bool) -> Result<u8> {
         begun.elapsed().as_secs()
     );
     println!("{total}");
-    Ok(if total.failed == 0 {
-        0
-    } else {
-        Exit::Failed as u8
-    })
+    Ok(total.status())
 }
 
 /// Prints the result of a check as test runners do.
@@ -175,12 +178,7 @@ fn guest_tests(sandbox: &Sandbox, full: bool) -> Result<GuestResult> {
         ..vm::Options::default()
     };
     let transcript = Transcript::default();
-    let streams = Streams {
-        stdin: Box::new(std::io::empty()),
-        stdout: Box::new(transcript.and(std::io::stdout())),
-        stderr: Box::new(transcript.and(Streams::own()?.stderr)),
-    };
-    let ended = vm::run(sandbox, &options, streams);
+    let ended = vm::run(sandbox, &options, Streams::kept(&transcript)?);
     let mut tally = transcript.tally();
     match ended {
         Ok(status) => {

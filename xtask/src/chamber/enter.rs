@@ -28,7 +28,10 @@ const DEVICES: &[&str] = &["null", "zero", "full", "random", "urandom", "tty", "
 /// The hidden command `enter`: mounts, changes into the tree, runs the command and ends with its
 /// status.
 pub fn enter(plan: &str) -> Result<u8> {
-    let plan: Plan = serde_json::from_str(plan).context("reading what to run")?;
+    let mut plan: Plan = serde_json::from_str(plan).context("reading what to run")?;
+    if let Some(layer) = &plan.layer {
+        plan.tree = layered(&plan.tree, layer)?;
+    }
     mount_all(&plan)?;
     rustix::process::chroot(&plan.tree).with_context(|| format!("chroot {:?}", plan.tree))?;
     rustix::process::chdir(&plan.folder)
@@ -47,6 +50,31 @@ pub fn enter(plan: &str) -> Result<u8> {
         .or_else(|| Some(128 + status.signal()?))
         .unwrap_or(1);
     Ok(u8::try_from(code).unwrap_or(1))
+}
+
+/// Mounts a tree with what is written kept in the layer, and returns where.
+fn layered(tree: &Path, layer: &Path) -> Result<PathBuf> {
+    let [upper, work, root] = ["upper", "work", "root"].map(|name| layer.join(name));
+    for folder in [&upper, &work, &root] {
+        std::fs::create_dir_all(folder).with_context(|| format!("making {folder:?}"))?;
+    }
+    // A user namespace may not set the attributes that overlayfs would use otherwise.
+    let options = format!(
+        "userxattr,lowerdir={},upperdir={},workdir={}",
+        tree.display(),
+        upper.display(),
+        work.display()
+    );
+    let options = std::ffi::CString::new(options)?;
+    rustix::mount::mount(
+        "overlay",
+        &root,
+        "overlay",
+        MountFlags::empty(),
+        Some(options.as_c_str()),
+    )
+    .with_context(|| format!("mounting a layer over {tree:?}"))?;
+    Ok(root)
 }
 
 /// Mounts what a command in a tree needs: `/proc`, a small `/dev`, and the folders of the plan.

@@ -74,6 +74,7 @@ struct Bind {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {
     tree: PathBuf,
+    layer: Option<PathBuf>,
     binds: Vec<Bind>,
     folder: PathBuf,
     command: Vec<OsString>,
@@ -91,6 +92,7 @@ impl Chamber {
         Self {
             plan: Plan {
                 tree: tree.to_owned(),
+                layer: None,
                 binds: Vec::new(),
                 folder: PathBuf::from("/"),
                 command: vec![program.into()],
@@ -145,6 +147,12 @@ impl Chamber {
                 self.bind_read_only(Path::new(file), file);
             }
         }
+        self
+    }
+
+    /// Keeps what the command writes into the tree in this folder instead.
+    pub fn layer(&mut self, folder: &Path) -> &mut Self {
+        self.plan.layer = Some(folder.to_owned());
         self
     }
 

@@ -73,6 +73,8 @@ pub enum Extra {
     Languages,
     /// Programs that the tests have look at tracepoints.
     Tracers,
+    /// What the package of the module is built by.
+    Packages,
 }
 
 impl Extra {
@@ -82,6 +84,7 @@ impl Extra {
             Extra::Bench => "bench-tools",
             Extra::Programs => "test-programs",
             Extra::Languages => "languages",
+            Extra::Packages => "packages",
             Extra::Tracers => "tracers",
         }
     }
@@ -91,6 +94,7 @@ impl Extra {
             Extra::Bench => "adding the benchmark's tools",
             Extra::Programs => "adding the programs that the tests run",
             Extra::Languages => "adding other languages",
+            Extra::Packages => "adding DKMS",
             Extra::Tracers => "adding bpftrace and perf",
         }
     }
@@ -105,6 +109,7 @@ impl Extra {
                 "sqlite3",
                 "stress-ng",
             ],
+            Extra::Packages => &["dkms"],
             Extra::Languages => &[
                 "g++-14",
                 "libmnl-dev",

@@ -54,6 +54,7 @@ use crate::module;
 use crate::programs;
 use crate::sandbox::Sandbox;
 use crate::say::say;
+use crate::tally::Transcript;
 
 /// Boots that never reached the first process are tried this often.
 const BOOTS: u32 = 3;
@@ -122,6 +123,15 @@ impl Streams {
             stdin: Box::new(own(std::io::stdin().as_fd()).context("opening standard input")?),
             stdout: Box::new(own(std::io::stdout().as_fd()).context("opening standard output")?),
             stderr: Box::new(own(std::io::stderr().as_fd()).context("opening standard error")?),
+        })
+    }
+
+    /// Nothing to read; what is written goes to this program's own, and is kept.
+    pub fn kept(transcript: &Transcript) -> Result<Self> {
+        Ok(Self {
+            stdin: Box::new(std::io::empty()),
+            stdout: Box::new(transcript.and(std::io::stdout())),
+            stderr: Box::new(transcript.and(Self::own()?.stderr)),
         })
     }
 }

@@ -4,6 +4,8 @@
 //!
 //! Their files are put together below `target/dist`; `dpkg-deb`, in the sandbox, makes the packages.
 
+mod check;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{
@@ -21,6 +23,8 @@ use anyhow::{
     Result, //
 };
 
+pub use self::check::check;
+
 use crate::checkout;
 use crate::header;
 use crate::kernel::SUPPORTED;
@@ -35,16 +39,20 @@ const DKMS_FILES: &str = "packages/nlcall-dkms";
 /// Where the staged files are inside the tree.
 const INSIDE: &str = "/nlcall/dist";
 
-/// Builds the packages into `target/dist`, which then holds nothing else, and returns their paths.
+/// Builds the packages of the workspace's version into `target/dist`, and returns their paths.
 pub fn build(sandbox: &Sandbox) -> Result<Vec<PathBuf>> {
-    let folder = checkout::target().join("dist");
+    build_version(sandbox, VERSION, &checkout::target().join("dist"))
+}
+
+/// Builds the packages as those of a version, into a folder that then holds nothing else.
+fn build_version(sandbox: &Sandbox, version: &str, folder: &Path) -> Result<Vec<PathBuf>> {
     if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("removing {folder:?}"))?;
+        fs::remove_dir_all(folder).with_context(|| format!("removing {folder:?}"))?;
     }
-    let packages = [command(&folder, VERSION)?, dkms(&folder, VERSION)?];
+    let packages = [command(folder, version)?, dkms(folder, version)?];
     packages
         .iter()
-        .map(|package| package.build(sandbox, &folder))
+        .map(|package| package.build(sandbox, folder))
         .collect()
 }
 

@@ -26,6 +26,7 @@ use crate::{
 pub const TESTS: &[Test] = tests![
     execve_ends_the_session,
     execve_of_another_thread_ends_the_session,
+    execve_ends_a_session_without_workers,
     last_thread_exit_ends_the_process,
     the_end_of_the_first_thread_ends_nothing,
     calls_of_a_killed_process_end,
@@ -84,6 +85,18 @@ fn execve_of_another_thread_ends_the_session() {
         });
         owner.succeed();
     }
+}
+
+/// No worker is there whose death would end it.
+fn execve_ends_a_session_without_workers() {
+    let mut owner = Child::fork(|_| {
+        let mut socket = RawSocket::open();
+        socket.accept(calls::inline([calls::getpid()]));
+        let session = session::of_port(socket.port_id()).expect("the session is open");
+        assert_eq!((session.accepted, session.workers), (1, 0), "{session:?}");
+        scenes::after_execve(socket.inheritable_copy(), Some(1));
+    });
+    owner.succeed();
 }
 
 fn last_thread_exit_ends_the_process() {

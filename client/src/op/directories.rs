@@ -62,15 +62,14 @@ pub struct Entry<'a> {
 }
 
 impl<B: AsRef<[u8]>> Entries<B> {
+    /// Entries that `getdents64` wrote into the first `len` bytes of a buffer.
+    pub fn new(buf: B, len: usize) -> Self {
+        Self { buf, len }
+    }
+
     /// All of them, `.` and `..` included, in the order of the directory.
-    pub fn iter(&self) -> impl Iterator<Item = Entry<'_>> {
-        let bytes = self.buf.as_ref();
-        let mut rest = &bytes[..self.len.min(bytes.len())];
-        std::iter::from_fn(move || {
-            let (entry, next) = split(rest)?;
-            rest = next;
-            Some(entry)
-        })
+    pub fn iter(&self) -> EntriesIter<'_> {
+        Entries::new(self.buf.as_ref(), self.len).into_iter()
     }
 
     /// Whether there is none: the directory has no more.
@@ -84,7 +83,45 @@ impl<B: AsRef<[u8]>> Entries<B> {
     }
 }
 
+impl<'a> IntoIterator for Entries<&'a [u8]> {
+    type Item = Entry<'a>;
+    type IntoIter = EntriesIter<'a>;
+
+    fn into_iter(self) -> EntriesIter<'a> {
+        EntriesIter {
+            rest: &self.buf[..self.len.min(self.buf.len())],
+        }
+    }
+}
+
+impl<'a, B: AsRef<[u8]>> IntoIterator for &'a Entries<B> {
+    type Item = Entry<'a>;
+    type IntoIter = EntriesIter<'a>;
+
+    fn into_iter(self) -> EntriesIter<'a> {
+        self.iter()
+    }
+}
+
+/// Entries of a directory, one after the other.
+#[derive(Clone, Debug)]
+pub struct EntriesIter<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Iterator for EntriesIter<'a> {
+    type Item = Entry<'a>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Entry<'a>> {
+        let (entry, rest) = split(self.rest)?;
+        self.rest = rest;
+        Some(entry)
+    }
+}
+
 /// The first `struct linux_dirent64` of some, and the others.
+#[inline]
 fn split(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     /// Where the length of the entry is, where the type, and where the name.
     const LENGTH: usize = 16;
@@ -97,9 +134,19 @@ fn split(bytes: &[u8]) -> Option<(Entry<'_>, &[u8])> {
     let entry = Entry {
         ino: u64::from_ne_bytes(*ino),
         file_type: file_type(*entry.get(TYPE)?),
-        name: CStr::from_bytes_until_nul(entry.get(NAME..)?).ok()?,
+        name: until_nul(entry.get(NAME..)?)?,
     };
     Some((entry, rest))
+}
+
+/// The string at the beginning of some bytes. The C library finds its end, many bytes at a time.
+#[inline]
+fn until_nul(bytes: &[u8]) -> Option<&CStr> {
+    // SAFETY: no more bytes are looked at than there are.
+    let len = unsafe { libc::strnlen(bytes.as_ptr().cast(), bytes.len()) };
+    let string = bytes.get(..=len)?;
+    // SAFETY: the first zero byte is the one at `len`, which is the last.
+    Some(unsafe { CStr::from_bytes_with_nul_unchecked(string) })
 }
 
 /// That of a `d_type` of `readdir(3)`.

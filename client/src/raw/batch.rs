@@ -46,6 +46,7 @@ impl Batch {
     }
 
     /// Adds a call at the end.
+    #[inline]
     pub fn push(&mut self, call: Call) -> &mut Self {
         self.calls.push(call.into());
         self
@@ -55,6 +56,12 @@ impl Batch {
     pub fn push_chain(&mut self, chain: &Chain) -> &mut Self {
         self.calls.extend(chain.behind(self.calls.len()));
         self
+    }
+
+    /// Removes all calls, and what they are sent along with; keeps the memory for more.
+    pub fn clear(&mut self) {
+        self.calls.clear();
+        (self.data, self.target) = (None, None);
     }
 
     /// Sends this memory along, for arguments that are [`Arg::Data`](super::Arg::Data) or

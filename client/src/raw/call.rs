@@ -95,6 +95,7 @@ impl Call {
     /// from under the target's code what that relies on, and the caller answers for that. Addresses
     /// that come from [`Arg::Data`](super::Arg::Data) and [`Arg::Out`](super::Arg::Out) are valid up
     /// to the end of the area, and until the last call of the message is over.
+    #[inline]
     pub unsafe fn new(nr: u32, args: &[u64]) -> Self {
         assert!(
             args.len() <= 6,
@@ -163,6 +164,7 @@ impl Call {
     /// Sets the value that the completion will carry. It means nothing to the kernel and need not
     /// be unique, but see [`Cancel::UserData`](super::Cancel::UserData).
     #[must_use]
+    #[inline]
     pub const fn user_data(mut self, user_data: u64) -> Self {
         self.0.user_data = user_data;
         self
@@ -170,6 +172,7 @@ impl Call {
 
     /// Sets the flags.
     #[must_use]
+    #[inline]
     pub const fn flags(mut self, flags: CallFlags) -> Self {
         self.0.flags = flags.bits();
         self
@@ -186,6 +189,7 @@ impl Call {
 }
 
 impl From<Call> for abi::Call {
+    #[inline]
     fn from(call: Call) -> Self {
         call.0
     }

@@ -45,6 +45,7 @@ impl Completion {
     }
 
     /// The completion that this wire entry stands for; none where a number in it is unknown.
+    #[inline]
     pub(super) fn from_abi(result: &abi::CallResult) -> Option<Self> {
         Some(Self {
             user_data: result.user_data,

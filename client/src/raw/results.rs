@@ -68,6 +68,7 @@ impl Results {
     /// Results of the last batch that are here. Those of its calls that are not were skipped
     /// ([`CallFlags::SKIP_SUCCESS`](super::CallFlags::SKIP_SUCCESS)), not accepted, or could not be
     /// written and come as completions of the session.
+    #[inline]
     pub fn len(&self) -> usize {
         self.len
     }
@@ -78,11 +79,13 @@ impl Results {
     }
 
     /// The result at this place. The calls of a batch end, and write their results, in order.
+    #[inline]
     pub fn get(&self, index: usize) -> Option<Completion> {
         (index < self.len).then(|| self.completion(index))
     }
 
     /// All results, in order.
+    #[inline]
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = Completion> + ExactSizeIterator + '_ {
         (0..self.len).map(|index| self.completion(index))
     }
@@ -136,10 +139,12 @@ impl Results {
         Ok(())
     }
 
+    #[inline]
     fn completion(&self, index: usize) -> Completion {
         Completion::from_abi(&self.raw(index)).expect("take() looked at it")
     }
 
+    #[inline]
     fn raw(&self, index: usize) -> abi::CallResult {
         let entry = &self.words[HEADER + index * ENTRY..][..ENTRY];
         let words: [u64; ENTRY] = [0, 1, 2, 3].map(|word| entry[word].load(Ordering::Relaxed));

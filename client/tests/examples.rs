@@ -2,10 +2,10 @@
 
 //! The larger examples do what they say, and stay short.
 
+#[path = "../examples/async_walker.rs"]
+mod async_walker;
 #[path = "../examples/file_server.rs"]
 mod file_server;
-#[path = "../examples/walker.rs"]
-mod walker;
 
 use std::{fs, os::unix::fs::MetadataExt, path::Path};
 
@@ -19,6 +19,8 @@ use tokio::{
 fn they_have_fewer_than_150_lines() {
     for (name, source) in [
         ("walker", include_str!("../examples/walker.rs")),
+        ("async_walker", include_str!("../examples/async_walker.rs")),
+        ("log_rotator", include_str!("../examples/log_rotator.rs")),
         ("file_server", include_str!("../examples/file_server.rs")),
     ] {
         let lines = source.lines().count();
@@ -58,7 +60,7 @@ fn the_walker_finds_what_a_plain_walk_does() {
     let link = root.path().join("link");
     std::os::unix::fs::symlink("/", link).expect("a link, which is not followed");
     let client = Client::new().expect("a client");
-    let total = pollster::block_on(walker::walk(&client, root.path())).expect("accepted");
+    let total = pollster::block_on(async_walker::walk(&client, root.path())).expect("accepted");
     assert_eq!(total.errors, [""; 0]);
     let found = (total.files, total.folders, total.bytes);
     assert_eq!(found, plain(root.path()));
@@ -66,14 +68,14 @@ fn the_walker_finds_what_a_plain_walk_does() {
     // A second name takes no room.
     let [from, to] = ["folder-6/below-6/file-40", "second"].map(|name| root.path().join(name));
     fs::hard_link(from, to).expect("a second name");
-    let again = pollster::block_on(walker::walk(&client, root.path())).expect("accepted");
+    let again = pollster::block_on(async_walker::walk(&client, root.path())).expect("accepted");
     assert_eq!((again.files, again.bytes), (total.files + 1, total.bytes));
 }
 
 #[test]
 fn the_walker_says_what_it_cannot_look_at() {
     let client = Client::new().expect("a client");
-    let total = pollster::block_on(walker::walk(&client, Path::new("/no/such/folder")));
+    let total = pollster::block_on(async_walker::walk(&client, Path::new("/no/such/folder")));
     let errors = total.expect("accepted").errors;
     assert_eq!(
         errors,

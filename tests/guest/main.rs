@@ -17,6 +17,7 @@ mod batches;
 mod chains;
 mod classic;
 mod command;
+mod examples;
 mod harness;
 mod inline;
 mod languages;
@@ -66,6 +67,7 @@ fn main() -> ExitCode {
         ("oracle", &[oracle::TESTS]),
         ("operator", operator::TESTS),
         ("languages", languages::TESTS),
+        ("examples", &[examples::TESTS]),
         ("random_death", &[random_death::TESTS]),
         ("random_events", &[random_events::TESTS]),
     ];

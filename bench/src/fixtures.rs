@@ -16,6 +16,8 @@ use rustix::{
     fs::{Mode, OFlags, CWD},
 };
 
+use crate::walk;
+
 /// Bytes of one page, of a read and of each small file.
 pub const PAGE: usize = 4096;
 /// Pages of the large file.
@@ -25,8 +27,13 @@ pub const FILES: usize = 1024;
 /// Entries of the directory that is listed.
 pub const ENTRIES: usize = 1000;
 
+/// The folder that is walked through.
+pub const TREE: &str = "tree";
+
 /// Where the ext4 of [`Fixtures::on_ext4`] is made, and its size.
 const IMAGE_BYTES: u64 = 256 << 20;
+/// More than it has files.
+const INODES: &str = "131072";
 
 /// A folder with the files. It is removed in the end.
 #[derive(Debug)]
@@ -64,7 +71,13 @@ impl Fixtures {
             .context("making the image")?;
         // Everything is written at once: no kernel thread goes on with it during the measurement.
         run(Command::new("mkfs.ext4")
-            .args(["-q", "-E", "lazy_itable_init=0,lazy_journal_init=0"])
+            .args([
+                "-q",
+                "-N",
+                INODES,
+                "-E",
+                "lazy_itable_init=0,lazy_journal_init=0",
+            ])
             .arg(&image))?;
         // It may be built in.
         let _ = Command::new("modprobe").arg("loop").status();
@@ -96,6 +109,15 @@ impl Fixtures {
         // What is written back now is not written back during the measurement.
         rustix::fs::sync();
         Ok(self)
+    }
+
+    /// Makes the tree that is walked through, unless it is there.
+    pub fn plant(&self) -> Result<()> {
+        let root = self.path(TREE);
+        match root.exists() {
+            true => Ok(()),
+            false => walk::plant(&root),
+        }
     }
 
     /// The folder on the file system that is measured.

@@ -22,6 +22,7 @@ pub mod result;
 pub mod run;
 pub mod table;
 pub mod target;
+mod walk;
 mod work;
 
 #[cfg(feature = "chart")]

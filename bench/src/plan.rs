@@ -13,9 +13,10 @@ use crate::{
     clock::Unit,
     contender::{Contender, Offer, Refusal},
     extra,
-    fixtures::Fixtures,
+    fixtures::{Fixtures, TREE},
     options::Options,
     result::{Row, Value},
+    walk,
     work::{FileChain, Fsync, Getdents, Listing, Names, OpenClose, Pread, StatxFile, Trivial},
 };
 
@@ -58,6 +59,8 @@ pub enum Operation {
     FirstCall,
     /// 64 blocked reads: a byte written to each pipe, all completions, per read
     Blocked,
+    /// a walk through 100,000 files in 1,041 folders (openat, getdents64, statx), per file
+    Walk,
     /// getppid, one thread
     Trivial1Thread,
     /// getppid, two threads
@@ -123,6 +126,7 @@ impl Operation {
             | Self::FailingSend
             | Self::FirstCall => &[1],
             Self::Blocked => &[64],
+            Self::Walk => &[walk::FILES],
             _ => &[64],
         }
     }
@@ -167,6 +171,7 @@ impl Operation {
             Self::FirstCall if contender == Contender::Plain => extra::thread_and_join(),
             Self::FirstCall => extra::first_submit(),
             Self::Blocked => extra::blocked(contender),
+            Self::Walk => walk::job(contender, &fixtures.path(TREE)),
             _ => Err(Refusal::NotPossible("no such operation")),
         }
     }
@@ -231,6 +236,9 @@ pub fn measure(
     rounds: usize,
     fixtures: &Arc<Fixtures>,
 ) -> Result<Vec<Row>> {
+    if group.operation == Operation::Walk {
+        fixtures.plant()?;
+    }
     let mut cells = Vec::new();
     for &contender in &group.contenders {
         let (operation, batch) = (group.operation, group.batch);

@@ -6,6 +6,7 @@ use crate::{
     contender::Contender::{self, Inline, Plain, Uring, Worker},
     plan::{Operation, LARGEST},
     result::Run,
+    walk,
 };
 
 /// How much dearer a call of the largest batch may be than one of 64, for the cost to count as flat.
@@ -174,6 +175,21 @@ pub fn targets(run: &Run) -> Vec<Target> {
         None,
         trivial(LARGEST, Worker),
         trivial(64, Worker),
+    );
+    let walk = |contender| (Walk, walk::FILES, contender);
+    ratio(
+        "walk through 100,000 files, INLINE / plain",
+        1.0,
+        None,
+        walk(Inline),
+        walk(Plain),
+    );
+    ratio(
+        "walk through 100,000 files, INLINE / io_uring",
+        1.0,
+        None,
+        walk(Inline),
+        walk(Uring),
     );
     let empty = run.cost(EmptyMessage, 1, Plain);
     let request = run.cost(EmptyRequest, 1, Plain);

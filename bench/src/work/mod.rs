@@ -161,6 +161,6 @@ fn field_of(index: usize, offset: usize, width: usize) -> u64 {
 }
 
 /// What a plain call returned.
-fn signed(ret: usize) -> i64 {
+pub fn signed(ret: usize) -> i64 {
     ret as i64
 }

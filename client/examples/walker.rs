@@ -10,7 +10,7 @@ use libc::{statx, AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW};
 use nlcall::raw::{Batch, Call, CallFlags, Results, Session};
 use nlcall::{op::Entries, Errno, Error};
 
-/// Folders that are read at a time, and bytes of entries of each, which have 24 at least.
+/// Folders that are read at a time, and bytes of entries of each. An entry has 24 of them at least.
 const FOLDERS: usize = 32;
 const ENTRIES: usize = 32 << 10;
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
-//! The library's larger examples that need the module.
+//! The library's larger examples that need the module, and the first one, which does not.
 
 #[path = "../../client/examples/log_rotator.rs"]
 mod log_rotator;
@@ -19,11 +19,24 @@ use nlcall_tests::patience;
 use crate::harness::{tests, Test};
 
 pub const TESTS: &[Test] = tests![
+    the_first_program_is_served_by_the_module,
     the_walker_finds_what_a_plain_walk_does,
     the_walker_says_what_it_cannot_look_at,
     the_log_rotator_loses_no_line,
     the_log_rotator_changes_nothing_where_it_cannot_go_on,
 ];
+
+/// The same program as on a machine without the module.
+fn the_first_program_is_served_by_the_module() {
+    let ran = Command::new("nlcall-first-file").output().expect("it runs");
+    let name = fs::read_to_string("/etc/hostname").expect("a name");
+    let expected = format!(
+        "netlink read {} bytes of /etc/hostname:\n{name}\n",
+        name.len()
+    );
+    assert_eq!(String::from_utf8_lossy(&ran.stdout), expected);
+    assert!(ran.status.success() && ran.stderr.is_empty(), "{ran:?}");
+}
 
 /// What a plain walk finds: files, bytes in them, folders.
 fn plain(folder: &Path) -> (u64, u64, u64) {

@@ -218,6 +218,85 @@ impl<B: BufMut> Output<B> {
     }
 }
 
+/// Where a buffer is: a `struct iovec`.
+#[derive(Clone, Copy, Debug)]
+#[repr(C)]
+struct Place {
+    begin: u64,
+    len: u64,
+}
+
+/// Adds the address of so many places, and their number.
+fn push_places(places: &[Place], args: &mut Args) {
+    args.push(places.as_ptr().expose_provenance() as u64);
+    args.push(places.len());
+}
+
+/// Buffers that the call reads, one after the other: where their places are, and how many.
+#[derive(Debug)]
+pub(crate) struct Inputs<B>(pub(crate) Vec<B>, Vec<Place>);
+
+impl<B> Inputs<B> {
+    pub(crate) fn new(bufs: Vec<B>) -> Self {
+        Self(bufs, Vec::new())
+    }
+}
+
+// SAFETY: by the contract of `Buf`; the buffers and their places lie in vectors that nobody touches.
+unsafe impl<B: Buf> Argument for Inputs<B> {
+    fn push(&mut self, args: &mut Args) -> Result<(), Errno> {
+        let place = |buf: &B| Place {
+            begin: buf.as_ptr().expose_provenance() as u64,
+            len: buf.len() as u64,
+        };
+        self.1 = self.0.iter().map(place).collect();
+        push_places(&self.1, args);
+        Ok(())
+    }
+}
+
+/// Buffers that the call writes, one after the other: where their places are, and how many.
+#[derive(Debug)]
+pub(crate) struct Outputs<B>(Vec<B>, Vec<Place>);
+
+impl<B> Outputs<B> {
+    pub(crate) fn new(bufs: Vec<B>) -> Self {
+        Self(bufs, Vec::new())
+    }
+}
+
+// SAFETY: by the contract of `BufMut`; the buffers and their places lie in vectors that nobody
+// touches.
+unsafe impl<B: BufMut> Argument for Outputs<B> {
+    fn push(&mut self, args: &mut Args) -> Result<(), Errno> {
+        let place = |buf: &mut B| Place {
+            begin: buf.as_mut_ptr().expose_provenance() as u64,
+            len: buf.capacity() as u64,
+        };
+        self.1 = self.0.iter_mut().map(place).collect();
+        push_places(&self.1, args);
+        Ok(())
+    }
+}
+
+impl<B: BufMut> Outputs<B> {
+    /// The number of bytes that the call wrote to all of them, and the buffers with them.
+    pub(crate) fn filled(mut self, result: Result<u64, Errno>) -> (Result<usize, Errno>, Vec<B>) {
+        let count = result.map(|count| count as usize);
+        if let Ok(count) = count {
+            let mut left = count;
+            for buf in &mut self.0 {
+                let len = left.min(buf.capacity());
+                left -= len;
+                // SAFETY: the call wrote so many: it fills one buffer after the other.
+                unsafe { buf.set_filled(len) };
+            }
+            assert_eq!(left, 0, "the call wrote {count} bytes");
+        }
+        (count, self.0)
+    }
+}
+
 /// A structure that the call reads: its address.
 #[derive(Clone, Debug)]
 pub(crate) struct In<T>(pub(crate) T);

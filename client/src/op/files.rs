@@ -12,7 +12,7 @@ use rustix::fs::{
 };
 
 use super::{
-    argument::{Fd, Input, Out, Output, Text},
+    argument::{Fd, Input, Inputs, Out, Output, Outputs, Text},
     operation, Args, Buf, BufMut, Descriptor, End, Number, Operation, Request, Sysno,
 };
 use crate::{Errno, Passed};
@@ -129,6 +129,88 @@ impl<D: Descriptor, B: Buf> WriteAt<D, B> {
         Self {
             fd: Fd(fd),
             buf: Input(buf),
+            offset: offset.into(),
+        }
+    }
+}
+
+operation! {
+    /// Reads into several buffers from where the file stands: `readv(2)`. Each is filled before the
+    /// next one is begun; the number is that of all bytes.
+    pub struct ReadVectored<D: Descriptor, B: BufMut> = readv {
+        fd: Fd<D>,
+        bufs: Outputs<B>,
+    } -> filled(bufs): Vec<B>
+}
+
+impl<D: Descriptor, B: BufMut> ReadVectored<D, B> {
+    /// Reads up to the capacities of the buffers. More than 1024 of them are `EINVAL`.
+    pub fn new(fd: D, bufs: Vec<B>) -> Self {
+        Self {
+            fd: Fd(fd),
+            bufs: Outputs::new(bufs),
+        }
+    }
+}
+
+operation! {
+    /// Reads into several buffers at an offset: `preadv(2)`. Each is filled before the next one is
+    /// begun; the number is that of all bytes.
+    pub struct ReadVectoredAt<D: Descriptor, B: BufMut> = preadv {
+        fd: Fd<D>,
+        bufs: Outputs<B>,
+        offset: Number,
+    } -> filled(bufs): Vec<B>
+}
+
+impl<D: Descriptor, B: BufMut> ReadVectoredAt<D, B> {
+    /// Reads up to the capacities of the buffers, so many bytes after the beginning of the file. More
+    /// than 1024 of them are `EINVAL`.
+    pub fn new(fd: D, bufs: Vec<B>, offset: impl Into<Number>) -> Self {
+        Self {
+            fd: Fd(fd),
+            bufs: Outputs::new(bufs),
+            offset: offset.into(),
+        }
+    }
+}
+
+operation! {
+    /// Writes several buffers, one after the other, where the file stands: `writev(2)`. The number of
+    /// bytes may be less than what was given.
+    pub struct WriteVectored<D: Descriptor, B: Buf> = writev {
+        fd: Fd<D>,
+        bufs: Inputs<B>,
+    } -> with(bufs): Vec<B>
+}
+
+impl<D: Descriptor, B: Buf> WriteVectored<D, B> {
+    /// Writes these bytes. More than 1024 buffers are `EINVAL`.
+    pub fn new(fd: D, bufs: Vec<B>) -> Self {
+        Self {
+            fd: Fd(fd),
+            bufs: Inputs::new(bufs),
+        }
+    }
+}
+
+operation! {
+    /// Writes several buffers, one after the other, at an offset: `pwritev(2)`. The number of bytes
+    /// may be less than what was given.
+    pub struct WriteVectoredAt<D: Descriptor, B: Buf> = pwritev {
+        fd: Fd<D>,
+        bufs: Inputs<B>,
+        offset: Number,
+    } -> with(bufs): Vec<B>
+}
+
+impl<D: Descriptor, B: Buf> WriteVectoredAt<D, B> {
+    /// Writes these bytes, so many bytes after the beginning of the file. More than 1024 buffers are
+    /// `EINVAL`.
+    pub fn new(fd: D, bufs: Vec<B>, offset: impl Into<Number>) -> Self {
+        Self {
+            fd: Fd(fd),
+            bufs: Inputs::new(bufs),
             offset: offset.into(),
         }
     }

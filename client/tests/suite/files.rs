@@ -24,6 +24,7 @@ pub const TESTS: &[Test] = tests![
     a_buffer_comes_back_whatever_the_result,
     a_vector_is_filled_up_to_its_capacity,
     a_part_of_a_buffer_is_written,
+    several_buffers_are_written_and_filled_in_their_order,
     any_call_can_be_made,
     a_call_that_acts_on_its_thread_is_rejected_with_the_reason,
     a_number_that_no_call_has_is_rejected,
@@ -122,6 +123,40 @@ fn a_part_of_a_buffer_is_written(driver: Driver) {
     assert_eq!(count, Ok(3));
     assert_eq!(slice.into_inner(), "0123456789");
     assert_eq!(pipe.get(3), b"234");
+}
+
+fn several_buffers_are_written_and_filled_in_their_order(driver: Driver) {
+    let client = client(driver);
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("file");
+    block_on(async {
+        let open = op::Open::new(&path).flags(OFlags::RDWR | OFlags::CREATE);
+        let file = client.submit(open).await.expect("accepted");
+        let file = Arc::new(file.expect("a file"));
+        let write = op::WriteVectored::new(Arc::clone(&file), vec!["0123", "", "45", "6789"]);
+        let (count, bufs) = client.submit(write).await.expect("accepted");
+        assert_eq!((count, bufs.len()), (Ok(10), 4));
+        let write = op::WriteVectoredAt::new(Arc::clone(&file), vec!["a".to_owned(); 2], 9);
+        let (count, _) = client.submit(write).await.expect("accepted");
+        assert_eq!(count, Ok(2));
+
+        let bufs = || Vec::from([3, 0, 4, 100, 5].map(Vec::<u8>::with_capacity));
+        let read = op::ReadVectoredAt::new(Arc::clone(&file), bufs(), 1);
+        let (count, filled) = client.submit(read).await.expect("accepted");
+        assert_eq!(count, Ok(10));
+        assert_eq!(filled, [&b"123"[..], b"", b"4567", b"8aa", b""]);
+
+        // The file stands behind what was written without an offset.
+        let read = op::ReadVectored::new(Arc::clone(&file), bufs());
+        let (count, filled) = client.submit(read).await.expect("accepted");
+        assert_eq!(count, Ok(1));
+        assert_eq!(filled.concat(), b"a");
+
+        let many = op::ReadVectored::new(file, vec![vec![7; 1]; 1025]);
+        let (count, kept) = client.submit(many).await.expect("accepted");
+        assert_eq!(failure(count), "EINVAL");
+        assert!(kept.iter().all(|buf| buf == &[7]) && kept.len() == 1025);
+    });
 }
 
 fn any_call_can_be_made(driver: Driver) {

@@ -2,16 +2,20 @@
 
 //! Sockets.
 
-use std::mem::MaybeUninit;
+use std::{
+    mem::MaybeUninit,
+    os::fd::{FromRawFd, OwnedFd, RawFd},
+};
 
 use rustix::net::{
     addr::{SocketAddrArg, SocketAddrStorage},
-    AddressFamily, Protocol, RecvFlags, SendFlags, Shutdown as How, SocketFlags, SocketType,
+    AddressFamily, Protocol, RecvFlags, SendFlags, Shutdown as How, SocketAddrAny, SocketFlags,
+    SocketType,
 };
 
 use super::{
     argument::{Argument, Fd, In, Input, Output},
-    operation, Args, Buf, BufMut, Descriptor,
+    operation, Args, Buf, BufMut, Descriptor, End,
 };
 use crate::Errno;
 
@@ -46,6 +50,42 @@ unsafe impl Argument for Address {
     fn push(&mut self, args: &mut Args) -> Result<(), Errno> {
         self.bytes.push(args)?;
         self.len.push(args)
+    }
+}
+
+/// Where the call writes the address of the other side, and the length of that.
+#[derive(Debug)]
+struct Peer {
+    address: MaybeUninit<SocketAddrStorage>,
+    len: u32,
+}
+
+impl Peer {
+    const ROOM: u32 = size_of::<SocketAddrStorage>() as u32;
+
+    const fn new() -> Self {
+        Self {
+            address: MaybeUninit::zeroed(),
+            len: Self::ROOM,
+        }
+    }
+
+    /// What a call that succeeded wrote; none where the other side has no address.
+    fn address(self) -> Option<SocketAddrAny> {
+        let len = self.len.min(Self::ROOM);
+        // Shorter ones do not even have a family.
+        let is_one = len as usize >= size_of::<u16>();
+        // SAFETY: the call wrote so many bytes of an address, and what it did not write is zero.
+        is_one.then(|| unsafe { SocketAddrAny::new(self.address, len) })
+    }
+}
+
+// SAFETY: both lie in the operation, which is not moved.
+unsafe impl Argument for Peer {
+    fn push(&mut self, args: &mut Args) -> Result<(), Errno> {
+        args.push(self.address.as_mut_ptr().expose_provenance() as u64);
+        args.push((&raw mut self.len).expose_provenance() as u64);
+        Ok(())
     }
 }
 
@@ -137,7 +177,8 @@ impl<D: Descriptor> Listen<D> {
 }
 
 operation! {
-    /// Takes the next connection: `accept4(2)`. Its socket is closed on `execve`.
+    /// Takes the next connection: `accept4(2)`. Its socket is closed on `execve`. [`AcceptFrom`] also
+    /// says who it is from.
     pub struct Accept<D: Descriptor> = accept4 {
         fd: Fd<D>,
         address: u64,
@@ -151,9 +192,41 @@ impl<D: Descriptor> Accept<D> {
     pub fn new(fd: D) -> Self {
         Self {
             fd: Fd(fd),
-            // Null pointers: `getpeername` has the address.
+            // Null pointers.
             address: 0,
             address_len: 0,
+            flags: SocketFlags::CLOEXEC,
+        }
+    }
+
+    /// The new one has these flags, too.
+    pub fn flags(mut self, flags: SocketFlags) -> Self {
+        self.flags |= flags;
+        self
+    }
+}
+
+operation! {
+    /// Takes the next connection, and says who it is from: `accept4(2)`. The address is none where the
+    /// other side has none. The socket is closed on `execve`.
+    pub struct AcceptFrom<D: Descriptor> = accept4 {
+        fd: Fd<D>,
+        peer: Peer,
+        flags: SocketFlags,
+    } -> Result<(OwnedFd, Option<SocketAddrAny>), Errno>: |op: AcceptFrom<D>, end: End| {
+        let fd = end.result()?;
+        // SAFETY: the call made it for whoever takes the output.
+        let fd = unsafe { OwnedFd::from_raw_fd(fd as RawFd) };
+        Ok((fd, op.peer.address()))
+    }
+}
+
+impl<D: Descriptor> AcceptFrom<D> {
+    /// Of this listening socket.
+    pub fn new(fd: D) -> Self {
+        Self {
+            fd: Fd(fd),
+            peer: Peer::new(),
             flags: SocketFlags::CLOEXEC,
         }
     }
@@ -243,6 +316,33 @@ impl<D: Descriptor, B: BufMut> Recv<D, B> {
     pub fn whole(mut self) -> Self {
         self.flags |= RecvFlags::WAITALL;
         self
+    }
+}
+
+operation! {
+    /// Receives from a socket, and says who it is from: `recvfrom(2)`. The address is none where the
+    /// sender has none, and on connections. The buffer is filled from its beginning; what it has no
+    /// room for is cut off a datagram.
+    pub struct RecvFrom<D: Descriptor, B: BufMut> = recvfrom {
+        fd: Fd<D>,
+        buf: Output<B>,
+        flags: RecvFlags,
+        peer: Peer,
+    } -> (Result<(usize, Option<SocketAddrAny>), Errno>, B): |op: RecvFrom<D, B>, end: End| {
+        let (len, buf) = op.buf.filled(end.result());
+        (len.map(|len| (len, op.peer.address())), buf)
+    }
+}
+
+impl<D: Descriptor, B: BufMut> RecvFrom<D, B> {
+    /// Up to the capacity of the buffer.
+    pub fn new(fd: D, buf: B) -> Self {
+        Self {
+            fd: Fd(fd),
+            buf: Output(buf),
+            flags: RecvFlags::empty(),
+            peer: Peer::new(),
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::{
     collections::BTreeSet,
     fs,
     net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream, UdpSocket},
-    os::fd::OwnedFd,
+    os::{fd::OwnedFd, unix::net::UnixDatagram},
     path::Path,
     process::Command,
     sync::Arc,
@@ -259,8 +259,21 @@ fn datagrams(driver: Driver) {
     there.send_to(b"answer", from).expect("sent");
     let peek = op::Recv::new(Arc::clone(&socket), Vec::with_capacity(16)).peek();
     assert_eq!(made(&client, peek), (Ok(6), b"answer".to_vec()));
+    let recv = op::RecvFrom::new(Arc::clone(&socket), Vec::with_capacity(16));
+    let (received, bytes) = made(&client, recv);
+    let (len, sender) = received.expect("a datagram");
+    assert_eq!((len, &bytes[..]), (6, &b"answer"[..]));
+    let sender = SocketAddr::try_from(sender.expect("an address"));
+    assert_eq!(sender.expect("an address of the internet"), to);
+    there.send_to(b"more", from).expect("sent");
     let recv = op::Recv::new(socket, Vec::with_capacity(16));
-    assert_eq!(made(&client, recv), (Ok(6), b"answer".to_vec()));
+    assert_eq!(made(&client, recv), (Ok(4), b"more".to_vec()));
+
+    // A sender without an address.
+    let (here, there) = UnixDatagram::pair().expect("sockets");
+    here.send(b"hello").expect("sent");
+    let recv = op::RecvFrom::new(there, Vec::with_capacity(16));
+    assert_eq!(made(&client, recv), (Ok((5, None)), b"hello".to_vec()));
 }
 
 fn a_connection(driver: Driver) {
@@ -290,6 +303,12 @@ fn a_connection(driver: Driver) {
     made(&client, op::Shutdown::new(here, Shutdown::Both)).expect("connected");
     let recv = op::Recv::new(there, vec![0; 10]);
     assert_eq!(made(&client, recv).0, Ok(0));
+    let here = TcpStream::connect(address).expect("connected");
+    let (_there, from) =
+        made(&client, op::AcceptFrom::new(Arc::clone(&listener))).expect("a connection");
+    let from = SocketAddr::try_from(from.expect("an address"));
+    let own_address = here.local_addr().expect("its address");
+    assert_eq!(from.expect("an address of the internet"), own_address);
     drop(own);
     assert!(TcpStream::connect_timeout(&address, Duration::from_secs(60)).is_ok());
 }

@@ -226,19 +226,27 @@ struct Place {
     len: u64,
 }
 
-/// Adds the address of so many places, and their number.
-fn push_places(places: &[Place], args: &mut Args) {
-    args.push(places.as_ptr().expose_provenance() as u64);
-    args.push(places.len());
+/// Where several buffers are. They lie in the same memory each time that they are asked for.
+#[derive(Debug, Default)]
+struct Places(Vec<Place>);
+
+impl Places {
+    /// Adds the address of these, and their number.
+    fn push(&mut self, places: impl Iterator<Item = Place>, args: &mut Args) {
+        self.0.clear();
+        self.0.extend(places);
+        args.push(self.0.as_ptr().expose_provenance() as u64);
+        args.push(self.0.len());
+    }
 }
 
 /// Buffers that the call reads, one after the other: where their places are, and how many.
 #[derive(Debug)]
-pub(crate) struct Inputs<B>(pub(crate) Vec<B>, Vec<Place>);
+pub(crate) struct Inputs<B>(pub(crate) Vec<B>, Places);
 
 impl<B> Inputs<B> {
     pub(crate) fn new(bufs: Vec<B>) -> Self {
-        Self(bufs, Vec::new())
+        Self(bufs, Places::default())
     }
 }
 
@@ -249,19 +257,18 @@ unsafe impl<B: Buf> Argument for Inputs<B> {
             begin: buf.as_ptr().expose_provenance() as u64,
             len: buf.len() as u64,
         };
-        self.1 = self.0.iter().map(place).collect();
-        push_places(&self.1, args);
+        self.1.push(self.0.iter().map(place), args);
         Ok(())
     }
 }
 
 /// Buffers that the call writes, one after the other: where their places are, and how many.
 #[derive(Debug)]
-pub(crate) struct Outputs<B>(Vec<B>, Vec<Place>);
+pub(crate) struct Outputs<B>(Vec<B>, Places);
 
 impl<B> Outputs<B> {
     pub(crate) fn new(bufs: Vec<B>) -> Self {
-        Self(bufs, Vec::new())
+        Self(bufs, Places::default())
     }
 }
 
@@ -273,8 +280,7 @@ unsafe impl<B: BufMut> Argument for Outputs<B> {
             begin: buf.as_mut_ptr().expose_provenance() as u64,
             len: buf.capacity() as u64,
         };
-        self.1 = self.0.iter_mut().map(place).collect();
-        push_places(&self.1, args);
+        self.1.push(self.0.iter_mut().map(place), args);
         Ok(())
     }
 }

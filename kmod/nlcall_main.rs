@@ -100,6 +100,9 @@ module! {
     license: "GPL v2",
 }
 
+/// Numbers of system calls from this one on are unknown to `policy`: the kernel has none.
+const KERNEL_NUMBERS: usize = kernel::bindings::__NR_syscalls as usize;
+
 /// Whether the module is initialised: before that no session begins, since its references could
 /// not keep the module.
 static READY: AtomicFlag = AtomicFlag::new(false);

@@ -218,17 +218,26 @@ const UNKNOWN: u8 = u8::MAX;
 const PLAIN: u8 = u8::MAX - 1;
 
 /// For each number the index of its rule, [`PLAIN`] or [`UNKNOWN`].
+///
+/// The table is the newest kernel's, and an older one's is its beginning: new calls get the next
+/// numbers. Those from [`KERNEL_NUMBERS`](crate::KERNEL_NUMBERS) on are unknown.
 static BY_NUMBER: [u8; NUMBERS] = {
     let mut by_number = [UNKNOWN; NUMBERS];
     let mut i = 0;
     while i < syscalls::TABLE.len() {
-        by_number[syscalls::TABLE[i].nr as usize] = PLAIN;
+        let number = syscalls::TABLE[i].nr as usize;
+        if number < crate::KERNEL_NUMBERS {
+            by_number[number] = PLAIN;
+        }
         i += 1;
     }
     let mut i = 0;
     while i < RULES.len() {
         assert!(i < PLAIN as usize);
-        by_number[RULES[i].nr as usize] = i as u8;
+        let number = RULES[i].nr as usize;
+        if number < crate::KERNEL_NUMBERS {
+            by_number[number] = i as u8;
+        }
         i += 1;
     }
     by_number
@@ -239,8 +248,8 @@ fn rule(number: u32) -> Option<&'static Rule> {
     RULES.get(usize::from(*BY_NUMBER.get(number as usize)?))
 }
 
-/// Decides about one call. `None`: the number is not in the table of any kernel that this module
-/// knows, and the call is refused with `-ENOSYS`.
+/// Decides about one call. `None`: the kernel that this is compiled for has no call of that number,
+/// or none that is known here, and the call is refused with `-ENOSYS`.
 pub fn judge(number: u32, args: &[u64; 6]) -> Option<Judgement> {
     if !is_known(number) {
         return None;

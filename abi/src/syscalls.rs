@@ -2,8 +2,9 @@
 
 //! The system calls of x86-64, by number.
 //!
-//! Written by `cargo xtask syscalls` from `arch/x86/entry/syscalls/syscall_64.tbl` of the kernel
-//! that the sandbox holds; `cargo xtask test` fails when the two differ.
+//! Written by `cargo xtask syscalls` from `arch/x86/entry/syscalls/syscall_64.tbl` of the newest
+//! kernel; `cargo xtask test` fails when the two differ, or where an older kernel's is not the
+//! beginning.
 
 /// The kernel release that the table was made from.
 pub const RELEASE: &str = "7.3";

@@ -5,6 +5,7 @@
 use std::fs;
 
 use nlcall_cli::signature::{Kind, Signature};
+use nlcall_tests::calls::of_this_kernel;
 
 /// Where the kernel describes the system calls that it can trace.
 const EVENTS: &str = "/sys/kernel/tracing/events/syscalls";
@@ -127,7 +128,7 @@ fn suits(kind: Kind, field: &Field) -> bool {
 /// parameters.
 pub fn differences() -> Vec<String> {
     let (mut held, mut wrong) = (0, Vec::new());
-    for call in nlcall_abi::syscalls::TABLE {
+    for call in of_this_kernel() {
         let signature = Signature::of(call.name).expect("a test of the command holds it");
         let Some(fields) = fields(call.name) else {
             if call.implemented && !UNDESCRIBED.contains(&call.name) {

@@ -8,6 +8,7 @@ use std::{
 };
 
 use nlcall::raw::{Call, CallFlags};
+use nlcall_abi::syscalls::{Syscall, TABLE};
 
 use crate::memory::Memory;
 
@@ -89,6 +90,24 @@ pub fn plainly(call: &Call) -> i64 {
         -1 => -i64::from(std::io::Error::last_os_error().raw_os_error().unwrap_or(0)),
         value => value,
     }
+}
+
+/// Calls that the oldest supported kernel has not, and the release that brought each.
+const NEW: &[(&str, (u32, u32))] = &[("fchroot", (7, 3))];
+
+/// The system calls of the kernel that runs: all of the table, which is the newest kernel's, or the
+/// beginning of it.
+pub fn of_this_kernel() -> &'static [Syscall] {
+    let uname = rustix::system::uname();
+    let release = uname.release().to_string_lossy();
+    let mut numbers = release.split(|byte: char| !byte.is_ascii_digit());
+    let mut number = || numbers.next()?.parse().ok();
+    let release = number().zip(number()).expect("a release has two numbers");
+    let has = |entry: &&Syscall| {
+        let new = NEW.iter().find(|(name, _)| *name == entry.name);
+        new.is_none_or(|(_, since)| *since <= release)
+    };
+    &TABLE[..TABLE.iter().take_while(has).count()]
 }
 
 /// These calls, to be made by the thread that submits them.

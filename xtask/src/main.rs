@@ -102,9 +102,10 @@ enum Task {
         #[command(flatten)]
         kernel: KernelArguments,
     },
-    /// Writes the kernel's table of system calls into the wire format's crate
+    /// Writes the newest kernel's table of system calls into the wire format's crate
     Syscalls {
-        /// Change nothing; fail where the table is another than the kernel's
+        /// Change nothing; fail where the table is another than the kernel's, or does not begin
+        /// with that of an older one
         #[arg(long)]
         check: bool,
         #[command(flatten)]

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 //! The kernel's table of system calls, as the wire format's crate carries it.
+//!
+//! It is that of the newest series. That of an older one is its beginning, since new calls get the
+//! next numbers; the module leaves out what is behind.
 
 use std::fs;
 use std::path::{
@@ -9,6 +12,7 @@ use std::path::{
 };
 
 use anyhow::{
+    ensure,
     Context,
     Result, //
 };
@@ -18,6 +22,7 @@ use crate::exit::{
     Exit,
     Failure, //
 };
+use crate::kernel::SUPPORTED;
 use crate::sandbox::Sandbox;
 
 /// The kernel's table, in its source.
@@ -26,23 +31,36 @@ const KERNEL_TABLE: &str = "arch/x86/entry/syscalls/syscall_64.tbl";
 const FILE: &str = "abi/src/syscalls.rs";
 /// Begins the line that names the release.
 const RELEASE: &str = "pub const RELEASE: &str = ";
-/// Begins the table, which ends the file.
+/// Begins the table.
 const TABLE: &str = "pub static TABLE: &[Syscall] = &[\n";
+/// Ends it, and the file.
+const END: &str = "];\n";
 
-/// Writes the table that the sandbox's kernel has.
+/// Writes the table that the sandbox's kernel has, which is of the newest series.
 pub fn write(sandbox: &Sandbox) -> Result<PathBuf> {
+    ensure!(
+        sandbox.is_of_newest_series(),
+        "{FILE} holds the table of Linux {}, and {} has only its beginning: leave --kernel out",
+        SUPPORTED[0],
+        sandbox.release()
+    );
     let path = checkout::root().join(FILE);
     let generated = generated(sandbox, &path)?;
     fs::write(&path, generated).with_context(|| format!("writing {path:?}"))?;
     Ok(path)
 }
 
-/// Fails where the checkout's table is another than the kernel's.
+/// Fails where the checkout's table is another than the kernel's, or does not begin with that of an
+/// older one.
 pub fn check(sandbox: &Sandbox) -> Result<()> {
     let path = checkout::root().join(FILE);
     let generated = generated(sandbox, &path)?;
     let present = fs::read_to_string(&path).with_context(|| format!("reading {path:?}"))?;
-    match first_difference(&present, &generated) {
+    let difference = match sandbox.is_of_newest_series() {
+        true => first_difference(&present, &generated),
+        false => first_difference_of_beginning(&present, &generated),
+    };
+    match difference {
         None => Ok(()),
         Some((line, found, wanted)) => Err(Failure::new(
             Exit::Failed,
@@ -61,7 +79,7 @@ fn generated(sandbox: &Sandbox, path: &Path) -> Result<String> {
     let table = sandbox.outside(&sandbox.source().join(KERNEL_TABLE));
     let table = fs::read_to_string(&table).with_context(|| format!("reading {table:?}"))?;
     let present = fs::read_to_string(path).with_context(|| format!("reading {path:?}"))?;
-    replace_table(&present, &sandbox.series(), &entries(&table)?)
+    replace_table(&present, SUPPORTED[0], &entries(&table)?)
         .with_context(|| format!("{FILE} has lost the lines {RELEASE:?} and {TABLE:?}"))
 }
 
@@ -78,13 +96,20 @@ fn first_difference<'a>(a: &'a str, b: &'a str) -> Option<(usize, &'a str, &'a s
     None
 }
 
+/// The same where `a` may go on where the table of `b` ends.
+fn first_difference_of_beginning<'a>(a: &'a str, b: &'a str) -> Option<(usize, &'a str, &'a str)> {
+    let b = b.strip_suffix(END).unwrap_or(b);
+    let count = b.lines().count();
+    first_difference(a, b).filter(|(line, ..)| *line <= count)
+}
+
 fn replace_table(file: &str, release: &str, entries: &[Entry]) -> Option<String> {
     let (head, _) = file.split_once(TABLE)?;
     let (before, rest) = head.split_once(RELEASE)?;
     let (_, after) = rest.split_once('\n')?;
     let lines: String = entries.iter().map(Entry::line).collect();
     Some(format!(
-        "{before}{RELEASE}\"{release}\";\n{after}{TABLE}{lines}];\n"
+        "{before}{RELEASE}\"{release}\";\n{after}{TABLE}{lines}{END}"
     ))
 }
 
@@ -165,6 +190,24 @@ mod tests {
             new
         );
         assert_eq!(replace_table("nothing of it", "7.3", &[]), None);
+    }
+
+    #[test]
+    fn the_table_of_an_older_kernel_is_the_beginning() {
+        let newest = format!("head\n{TABLE}    a,\n    b,\n    c,\n{END}");
+        let older = format!("head\n{TABLE}    a,\n    b,\n{END}");
+        assert_eq!(first_difference_of_beginning(&newest, &older), None);
+        assert_eq!(first_difference_of_beginning(&newest, &newest), None);
+        let other = format!("head\n{TABLE}    a,\n    x,\n{END}");
+        assert_eq!(
+            first_difference_of_beginning(&newest, &other),
+            Some((4, "    b,", "    x,"))
+        );
+        // A call that the newest has not any more.
+        assert_eq!(
+            first_difference_of_beginning(&older, &newest),
+            Some((5, "];", "    c,"))
+        );
     }
 
     #[test]

@@ -241,9 +241,9 @@ impl Sandbox {
         }
     }
 
-    /// The kernel's series: `7.3`.
-    pub fn series(&self) -> String {
-        self.kernel.series()
+    /// Whether there is no newer series that is supported.
+    pub fn is_of_newest_series(&self) -> bool {
+        self.kernel.is_of_newest_series()
     }
 
     /// A name that no other kernel of the sandbox has.

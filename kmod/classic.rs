@@ -89,7 +89,7 @@ impl Registration {
         };
         let Some(sock) = NonNull::new(sock) else {
             pr_err!("classic=1: netlink protocol {CLASSIC_PROTOCOL} is in use\n");
-            return Err(EADDRINUSE);
+            return Err(Error::from_errno(-(bindings::EADDRINUSE as i32)));
         };
         Ok(Self(sock))
     }

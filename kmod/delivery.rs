@@ -9,7 +9,6 @@
 use core::ffi::c_void;
 
 use kernel::{
-    bindings,
     prelude::*,
     sync::Arc,
     time::Jiffies,
@@ -23,6 +22,7 @@ use crate::{
         Slot,
         Totals, //
     },
+    compat::bindings,
     entries::Walk,
     errand::Errand,
     latency::Delivery,
@@ -226,7 +226,7 @@ impl Session {
         });
         if !results.is_full() || outputs.len != share.outputs {
             // The session was closed meanwhile.
-            return Err(ENOTCONN);
+            return Err(EPIPE);
         }
         drop(inner);
         if share.outputs > 0 {
@@ -252,7 +252,7 @@ impl Session {
             };
             echo = Some(((slot.user_data() >> 32) as u32, readi));
         });
-        let (seq, readi) = echo.ok_or(ENOTCONN)?;
+        let (seq, readi) = echo.ok_or(EPIPE)?;
         message.plain(self.portid(), seq, readi.as_bytes())?;
         Ok((message, None))
     }

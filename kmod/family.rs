@@ -6,7 +6,6 @@
 //! policies below before it is called.
 
 use kernel::{
-    bindings,
     error::to_result,
     prelude::*,
     sync::Arc,
@@ -16,6 +15,7 @@ use zerocopy::IntoBytes;
 
 use crate::{
     calls::Which,
+    compat::bindings,
     config, listeners,
     message::{
         Body,
@@ -73,8 +73,6 @@ use crate::{
 
 /// `NLM_F_MULTI`.
 const MULTI: u32 = 2;
-/// `MSG_DONTWAIT`.
-const DONT_WAIT: i32 = 0x40;
 
 /// `struct genl_family`: filled in at build time, changed by generic netlink alone.
 #[repr(transparent)]
@@ -412,16 +410,7 @@ impl Request {
         fill(&mut body)?;
         body.end();
         // SAFETY: By the type invariant; the message is handed over.
-        let sent = unsafe {
-            let net = (*self.info)._net.net;
-            bindings::netlink_unicast(
-                (*net).genl_sock,
-                message.into_raw(),
-                self.portid(),
-                DONT_WAIT,
-            )
-        };
-        to_result(sent.min(0))
+        to_result(unsafe { shim::ffi::nlcall_reply(message.into_raw(), self.info) })
     }
 
     /// Writes a rejection into the acknowledgement and returns its errno.

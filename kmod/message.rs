@@ -8,15 +8,17 @@ use core::{
 };
 
 use kernel::{
-    bindings,
     error::to_result,
     ffi::c_int,
     prelude::*, //
 };
 
-use crate::wire::{
-    CallResult,
-    Command, //
+use crate::{
+    compat::bindings,
+    wire::{
+        CallResult,
+        Command, //
+    }, //
 };
 
 /// `NLMSG_HDRLEN`.

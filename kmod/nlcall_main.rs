@@ -30,6 +30,7 @@
 //! | `message.rs` | a netlink message being written |
 //! | `classic.rs` | the front end of the early demonstration |
 //! | `shim.rs`, `shim.c`, `shim.h` | what Rust cannot reach |
+//! | `compat.rs`, `compat.c` | what an older kernel lacks |
 //!
 //! The rest knows no kernel types and is tested on the host (`pure.rs`): `parse`, `policy`,
 //! `answer` (what seccomp said), `calls` (the life of a call, after `docs/lifecycle.md`), `entries`
@@ -52,6 +53,8 @@ pub mod calls;
 pub mod chain;
 pub mod chunks;
 pub mod classic;
+#[cfg(before_7_3)]
+pub mod compat;
 pub mod config;
 pub mod crew;
 pub mod delivery;
@@ -92,6 +95,10 @@ pub mod users;
 pub mod wire;
 pub mod worker;
 
+/// What the module needs of the newest kernel; `compat.rs` has it for an older one.
+#[cfg(not(before_7_3))]
+use kernel as compat;
+
 module! {
     type: Nlcall,
     name: "nlcall",
@@ -109,7 +116,7 @@ static READY: AtomicFlag = AtomicFlag::new(false);
 
 /// This module.
 const fn this_module() -> *mut kernel::bindings::module {
-    kernel::module::this_module::<LocalModule>().as_ptr()
+    compat::module::this_module::<LocalModule>().as_ptr()
 }
 
 /// Version of the module, that of the workspace.

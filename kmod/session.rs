@@ -10,7 +10,6 @@ use kernel::{
     impl_has_work,
     mm::Mm,
     new_delayed_work,
-    new_spinlock_irq,
     new_work,
     prelude::*,
     sync::{
@@ -20,8 +19,7 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        Arc,
-        SpinLockIrq, //
+        Arc, //
     },
     task::Task,
     time::Jiffies,
@@ -41,6 +39,10 @@ use crate::{
         Which, //
     },
     chunks, classic,
+    compat::{
+        new_spinlock_irq,
+        sync::SpinLockIrq, //
+    },
     crew::Crew,
     delivery::SHORTEST,
     ended::Ending,

@@ -20,6 +20,7 @@
 #include <linux/seccomp.h>
 #include <linux/slab.h>
 #include <linux/static_call.h>
+#include <linux/stringify.h>
 #include <linux/syscalls.h>
 #include <linux/task_work.h>
 #include <linux/tracepoint.h>
@@ -29,6 +30,7 @@
 #include <net/genetlink.h>
 #include <net/sock.h>
 
+#include "compat.h"
 #include "shim.h"
 #include "target.h"
 
@@ -84,7 +86,7 @@ DEFINE_STATIC_CALL_NULL(nlcall_work, task_work_run);
 DEFINE_STATIC_CALL_NULL(nlcall_put, put_files_struct);
 DEFINE_STATIC_CALL_RET0(nlcall_wake, wake_up_state);
 DEFINE_STATIC_CALL_RET0(nlcall_zap, zap_other_threads);
-DEFINE_STATIC_CALL_RET0(nlcall_permit, __seccomp_permit_syscall);
+DEFINE_STATIC_CALL_RET0(nlcall_permit, NLCALL_SECCOMP);
 #ifdef CONFIG_AUDITSYSCALL
 DEFINE_STATIC_CALL_NULL(nlcall_audit_entry, __audit_syscall_entry);
 DEFINE_STATIC_CALL_NULL(nlcall_audit_exit, __audit_syscall_exit);
@@ -140,7 +142,7 @@ static int nlcall_resolve_all(void)
 	       nlcall_resolve(nlcall_put, "put_files_struct") ?:
 	       nlcall_resolve(nlcall_wake, "wake_up_state") ?:
 	       nlcall_resolve(nlcall_zap, "zap_other_threads") ?:
-	       nlcall_resolve(nlcall_permit, "__seccomp_permit_syscall") ?:
+	       nlcall_resolve(nlcall_permit, __stringify(NLCALL_SECCOMP)) ?:
 	       nlcall_resolve_audit() ?:
 	       nlcall_target_init();
 }
@@ -917,7 +919,7 @@ unsigned int nlcall_ask(struct nlcall_question *q)
 	scoped_guard(preempt)
 		preempt_notifier_register(&q->mark);
 	nlcall_show(regs, q);
-	permitted = static_call(nlcall_permit)();
+	permitted = nlcall_says_yes(static_call(nlcall_permit)());
 	nlcall_see(regs, q);
 	nlcall_show(regs, &own);
 	scoped_guard(preempt)
@@ -1187,6 +1189,11 @@ void nlcall_send_message(struct sock *sk, struct sk_buff *skb)
 }
 
 /* Messages. */
+
+int nlcall_reply(struct sk_buff *skb, struct genl_info *info)
+{
+	return genlmsg_reply(skb, info);
+}
 
 void nlcall_extack(struct netlink_ext_ack *extack, const struct nlattr *attr,
 		   const char *text, int len)

@@ -14,6 +14,7 @@
 struct audit_context;
 struct callback_head;
 struct cred;
+struct genl_info;
 struct netlink_ext_ack;
 struct nlattr;
 struct pid;
@@ -246,6 +247,8 @@ bool nlcall_is_full(struct sock *sk);
 int nlcall_attach_message(struct sock *sk, struct sk_buff *skb, void *session);
 void nlcall_send_message(struct sock *sk, struct sk_buff *skb);
 
+/* Sends @skb, which it consumes, to the sender of the request. */
+int nlcall_reply(struct sk_buff *skb, struct genl_info *info);
 void nlcall_extack(struct netlink_ext_ack *extack, const struct nlattr *attr,
 		   const char *text, int len);
 

@@ -53,7 +53,10 @@ pub mod ffi {
         sync::atomic::Atomic, //
     };
 
-    use crate::settings;
+    use crate::{
+        compat::bindings::genl_info,
+        settings, //
+    };
 
     /// `struct nlcall_called`.
     #[derive(Clone, Copy)]
@@ -196,6 +199,7 @@ pub mod ffi {
         ) -> c_int;
         pub(crate) fn nlcall_send_message(sk: *mut bindings::sock, skb: *mut bindings::sk_buff);
 
+        pub(crate) fn nlcall_reply(skb: *mut bindings::sk_buff, info: *mut genl_info) -> c_int;
         pub(crate) fn nlcall_extack(
             extack: *mut bindings::netlink_ext_ack,
             attr: *const bindings::nlattr,

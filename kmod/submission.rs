@@ -23,6 +23,7 @@ use crate::{
         Totals, //
     },
     chunks,
+    compat::sync::lock::spinlock::SpinLockIrqBackend,
     ended::Ending,
     errand::{
         Errand,
@@ -104,8 +105,7 @@ pub(crate) enum Arrived {
     Asks(KBox<Errand>),
 }
 
-type Guard<'a> =
-    kernel::sync::lock::Guard<'a, Inner, kernel::sync::lock::spinlock::SpinLockIrqBackend>;
+type Guard<'a> = kernel::sync::lock::Guard<'a, Inner, SpinLockIrqBackend>;
 
 impl Session {
     /// Accepts a message, whole or not at all.

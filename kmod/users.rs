@@ -17,13 +17,13 @@ use kernel::{
             Atomic,
             Relaxed, //
         },
-        global_lock,
         Arc, //
     },
     task::Task, //
 };
 
 use crate::{
+    compat::sync::global_lock,
     config,
     reject::{
         reject,

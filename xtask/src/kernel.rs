@@ -15,7 +15,7 @@ use serde::{
 };
 
 /// The kernel series that the module is written for, newest first.
-pub const SUPPORTED: &[&str] = &["7.3"];
+pub const SUPPORTED: &[&str] = &["7.3", "7.2"];
 
 /// Ends the release name of the kernels that the guest boots.
 const FLAVOUR: &str = "cloud-amd64";
@@ -246,6 +246,10 @@ linux-binary-7.3.4+deb13-cloud-amd64 | 7.3.4-1~bpo13+1 | http://mirror.example/d
 linux-modules-7.3.4+deb13-cloud-amd64 | 7.3.4-1~bpo13+1 | x
 linux-headers-7.3.4+deb13-cloud-amd64 | 7.3.4-1~bpo13+1 | x
 linux-source-7.3 | 7.3.4-1~bpo13+1 | x
+linux-binary-7.2.12+deb13-cloud-amd64 | 7.2.12-1~bpo13+1 | x
+linux-modules-7.2.12+deb13-cloud-amd64 | 7.2.12-1~bpo13+1 | x
+linux-headers-7.2.12+deb13-cloud-amd64 | 7.2.12-1~bpo13+1 | x
+linux-source-7.2 | 7.2.12-1~bpo13+1 | x
 linux-binary-7.3.10+deb13-cloud-amd64 | 7.3.10-1~bpo13+1 | x
 linux-modules-7.3.10+deb13-cloud-amd64 | 7.3.10-1~bpo13+1 | x
 linux-headers-7.3.10+deb13-cloud-amd64 | 7.3.10-1~bpo13+1 | x
@@ -267,10 +271,14 @@ linux-source-6.12 | 6.12.107-1 | x
         let kernels = complete(MADISON);
         assert_eq!(
             releases(&kernels),
-            ["7.3.4+deb13-cloud-amd64", "6.12.107+deb13-cloud-amd64"]
+            [
+                "7.3.4+deb13-cloud-amd64",
+                "7.2.12+deb13-cloud-amd64",
+                "6.12.107+deb13-cloud-amd64"
+            ]
         );
         assert!(kernels[0].split);
-        assert!(!kernels[1].split);
+        assert!(!kernels[2].split);
     }
 
     #[test]
@@ -305,6 +313,10 @@ linux-source-6.12 | 6.12.107-1 | x
                 "7.3.4+deb13-cloud-amd64"
             );
         }
+        let older = "7.2".parse().unwrap();
+        let older = choose(&kernels, Some(&older)).unwrap();
+        assert_eq!(older.release, "7.2.12+deb13-cloud-amd64");
+        assert!(kernels[0].is_of_newest_series() && !older.is_of_newest_series());
         let request = "7.3.1".parse().unwrap();
         assert!(choose(&kernels, Some(&request)).is_err());
         assert!("6.12".parse::<Request>().is_err());

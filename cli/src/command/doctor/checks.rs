@@ -8,7 +8,7 @@ use super::machine::Machine;
 use super::Check;
 
 /// Kernel versions for which the module is made.
-const SUPPORTED: &[(u32, u32)] = &[(7, 3)];
+const SUPPORTED: &[(u32, u32)] = &[(7, 3), (7, 2)];
 
 /// Bytes that the sandbox of `cargo xtask` takes while it is made.
 const SANDBOX: u64 = 6_500_000_000;
@@ -327,6 +327,8 @@ mod tests {
         for (release, expected) in [
             ("7.3.4+deb13-cloud-amd64", Verdict::Good),
             ("7.3-rc1", Verdict::Good),
+            ("7.2.12+deb13-cloud-amd64", Verdict::Good),
+            ("7.1.9", Verdict::Bad),
             ("7.30.1", Verdict::Bad),
             ("6.12.0-amd64", Verdict::Bad),
             ("7", Verdict::Bad),

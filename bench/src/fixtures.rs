@@ -29,6 +29,10 @@ pub const ENTRIES: usize = 1000;
 
 /// The folder that is walked through.
 pub const TREE: &str = "tree";
+/// The folder that is served.
+pub const SERVED: &str = "served";
+/// The folder of logs.
+pub const LOGS: &str = "logs";
 
 /// Where the ext4 of [`Fixtures::on_ext4`] is made, and its size.
 const IMAGE_BYTES: u64 = 256 << 20;

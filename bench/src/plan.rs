@@ -13,10 +13,10 @@ use crate::{
     clock::Unit,
     contender::{Contender, Offer, Refusal},
     extra,
-    fixtures::{Fixtures, TREE},
+    fixtures::{Fixtures, LOGS, SERVED, TREE},
     options::Options,
     result::{Row, Value},
-    walk,
+    rotate, serve, walk,
     work::{FileChain, Fsync, Getdents, Listing, Names, OpenClose, Pread, StatxFile, Trivial},
 };
 
@@ -61,6 +61,10 @@ pub enum Operation {
     Blocked,
     /// a walk through 100,000 files in 1,041 folders (openat, getdents64, statx), per file
     Walk,
+    /// a server of 4 KiB files on Tokio and 16 connections that ask it, per request
+    Serve,
+    /// the log of another process rotated (plain: by SIGHUP and its help)
+    Rotate,
     /// getppid, one thread
     Trivial1Thread,
     /// getppid, two threads
@@ -124,7 +128,9 @@ impl Operation {
             | Self::EmptyMessage
             | Self::EmptyRequest
             | Self::FailingSend
-            | Self::FirstCall => &[1],
+            | Self::FirstCall
+            | Self::Rotate => &[1],
+            Self::Serve => &[serve::ALL],
             Self::Blocked => &[64],
             Self::Walk => &[walk::FILES],
             _ => &[64],
@@ -140,7 +146,8 @@ impl Operation {
         use Contender::*;
         match self {
             Self::EmptyMessage | Self::EmptyRequest | Self::FailingSend => &[Plain],
-            Self::FirstCall => &[Plain, Worker],
+            Self::FirstCall | Self::Rotate => &[Plain, Worker],
+            Self::Serve => &[Plain, Worker, Pool],
             Self::RoundTrip => &[Plain, Inline, Worker, Uring, Pool],
             Self::Trivial if batch == LARGEST => &[Plain, Inline, Worker],
             _ => &Contender::ALL,
@@ -172,6 +179,8 @@ impl Operation {
             Self::FirstCall => extra::first_submit(),
             Self::Blocked => extra::blocked(contender),
             Self::Walk => walk::job(contender, &fixtures.path(TREE)),
+            Self::Serve => serve::job(contender, &fixtures.path(SERVED)),
+            Self::Rotate => rotate::job(contender, &fixtures.path(LOGS)),
             _ => Err(Refusal::NotPossible("no such operation")),
         }
     }
@@ -236,8 +245,10 @@ pub fn measure(
     rounds: usize,
     fixtures: &Arc<Fixtures>,
 ) -> Result<Vec<Row>> {
-    if group.operation == Operation::Walk {
-        fixtures.plant()?;
+    match group.operation {
+        Operation::Walk => fixtures.plant()?,
+        Operation::Serve => serve::plant(&fixtures.path(SERVED))?,
+        _ => {}
     }
     let mut cells = Vec::new();
     for &contender in &group.contenders {

@@ -22,7 +22,7 @@ use tokio::{
 };
 
 /// Bytes that are read at a time.
-const CHUNK: usize = 128 << 10;
+pub const CHUNK: usize = 128 << 10;
 /// Bytes of a line of a request, and lines of it, that are looked at.
 const LINE: u64 = 8 << 10;
 const LINES: usize = 100;
@@ -33,6 +33,7 @@ pub async fn serve(listener: TcpListener, client: Client, root: PathBuf) -> io::
     let root = Arc::new(root.await.map_err(io::Error::other)??);
     loop {
         let (stream, from) = listener.accept().await?;
+        stream.set_nodelay(true)?;
         let (client, root) = (client.clone(), Arc::clone(&root));
         tokio::spawn(async move {
             if let Err(why) = converse(stream, &client, root).await {
@@ -67,7 +68,7 @@ async fn converse(stream: TcpStream, client: &Client, root: Arc<OwnedFd>) -> io:
 
 /// The path of the next request, relative to the root; none inside where there is no sense in it,
 /// none outside at the end of the connection.
-async fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Option<PathBuf>>> {
+pub async fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Option<PathBuf>>> {
     let mut path = None;
     for number in 0..LINES {
         let mut line = String::new();
@@ -89,10 +90,8 @@ async fn request(stream: &mut BufReader<TcpStream>) -> io::Result<Option<Option<
 
 /// The path, where it leads nowhere but down.
 fn below(path: &Path) -> Option<PathBuf> {
-    let mut parts = path.components();
-    parts
-        .all(|part| matches!(part, Component::Normal(_)))
-        .then(|| path.to_owned())
+    let is_name = |part| matches!(part, Component::Normal(_));
+    path.components().all(is_name).then(|| path.to_owned())
 }
 
 /// Opens a file, and finds its size.
@@ -122,7 +121,7 @@ async fn send(
     file: Arc<OwnedFd>,
     size: u64,
 ) -> io::Result<()> {
-    let (mut sent, mut buf) = (0, Vec::with_capacity(CHUNK));
+    let (mut sent, mut buf) = (0, Vec::with_capacity(CHUNK.min(size as usize)));
     while sent < size {
         let read = op::ReadAt::new(Arc::clone(&file), buf, sent);
         let (count, filled) = client.submit(read).await.map_err(io::Error::other)?;

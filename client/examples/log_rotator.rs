@@ -28,17 +28,23 @@ pub fn rotate(pid: u32, log: &Path, keep: usize) -> Result<usize, Box<dyn Error>
     if writers.is_empty() {
         return Err(format!("process {pid} does not write to {}", log.display()).into());
     }
+    let old = fs::metadata(&log)?;
+    let first = put_away(&log, keep)?;
+    let moved = create_like(&log, &old).and_then(|()| reopen(&target, &log, &writers));
+    if moved.is_err() {
+        rename(&first, &log)?;
+    }
+    moved.map(|()| writers.len())
+}
+
+/// Gives a log and its predecessors the next name, and returns the log's.
+pub fn put_away(log: &Path, keep: usize) -> io::Result<PathBuf> {
     let numbered = |number| PathBuf::from(format!("{}.{number}", log.display()));
     for number in (1..keep).rev() {
         rename(&numbered(number), &numbered(number + 1))?;
     }
-    let old = fs::metadata(&log)?;
-    rename(&log, &numbered(1))?;
-    let moved = create_like(&log, &old).and_then(|()| reopen(&target, &log, &writers));
-    if moved.is_err() {
-        rename(&numbered(1), &log)?;
-    }
-    moved.map(|()| writers.len())
+    rename(log, &numbered(1))?;
+    Ok(numbered(1))
 }
 
 /// What of a process writes to a file.

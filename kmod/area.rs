@@ -108,13 +108,23 @@ impl Area {
             Placed::At(at) => Ok(at),
             Placed::Nowhere(errno) => Err(errno),
             Placed::Not => {
-                let result = self.map();
+                let result = self.map().map_err(Self::reason);
                 *placed = match result {
                     Ok(at) => Placed::At(at),
                     Err(errno) => Placed::Nowhere(errno),
                 };
                 result
             }
+        }
+    }
+
+    /// Why the memory of the process is not to be had: where the process ends, or executes another
+    /// program, its memory goes first, and every access to it fails in a way of its own.
+    pub fn reason(errno: i32) -> i32 {
+        if shim::dying() {
+            errno::ESRCH
+        } else {
+            errno
         }
     }
 

@@ -167,7 +167,8 @@ impl Assignment {
                 // The rest stays zero: on x86-64 what comes first is the lower half.
                 let mut field = [0; 8];
                 if !shim::read_user(*value, &mut field[..width as usize]) {
-                    return Err(Ending::not_started(errno::EFAULT));
+                    let errno = Area::reason(errno::EFAULT);
+                    return Err(Ending::not_started(errno));
                 }
                 *value = u64::from_ne_bytes(field);
             }

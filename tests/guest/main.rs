@@ -30,6 +30,7 @@ mod oracle;
 mod promises;
 mod random_death;
 mod random_events;
+mod random_processes;
 mod reloaded;
 mod run;
 mod scenes;
@@ -70,6 +71,7 @@ fn main() -> ExitCode {
         ("examples", &[examples::TESTS]),
         ("random_death", &[random_death::TESTS]),
         ("random_events", &[random_events::TESTS]),
+        ("random_processes", &[random_processes::TESTS]),
     ];
     let tests: Vec<Test> = tests
         .into_iter()

@@ -17,6 +17,7 @@ mod batches;
 mod chains;
 mod classic;
 mod command;
+mod crowd;
 mod examples;
 mod harness;
 mod inline;
@@ -35,6 +36,7 @@ mod reloaded;
 mod run;
 mod scenes;
 mod seccomp;
+mod surroundings;
 mod targets;
 mod timeouts;
 mod watching;
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         ("command", &[command::TESTS]),
         ("batches", &[batches::TESTS]),
         ("watching", &[watching::TESTS]),
+        ("surroundings", surroundings::TESTS),
         ("run", run::TESTS),
         ("oracle", &[oracle::TESTS]),
         ("operator", operator::TESTS),

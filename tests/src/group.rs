@@ -54,6 +54,20 @@ impl Group {
         events.lines().any(|line| line == "frozen 1")
     }
 
+    /// Lets it have at most so many bytes. Who needs more is killed.
+    pub fn limit_memory(&self, most: usize) {
+        fs::write(self.0.join("memory.max"), most.to_string()).expect("memory.max");
+    }
+
+    /// How many processes were killed for want of memory.
+    pub fn kills(&self) -> usize {
+        let events = fs::read_to_string(self.0.join("memory.events")).expect("memory.events");
+        let line = events
+            .lines()
+            .find_map(|line| line.strip_prefix("oom_kill "));
+        line.expect("kills are counted").parse().expect("a number")
+    }
+
     /// Lets it have at most so many processes and threads.
     pub fn limit_threads(&self, most: usize) {
         fs::write(self.0.join("pids.max"), most.to_string()).expect("pids.max");

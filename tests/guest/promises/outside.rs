@@ -20,11 +20,14 @@ use nlcall_tests::{
     group::Group,
     patience,
     pipe::Pipe,
-    process::{in_a_child, Child},
+    process::in_a_child,
     session, threads,
 };
 
-use crate::harness::{skip, tests, Test};
+use crate::{
+    crowd::{crowd, BLOCKED},
+    harness::{skip, tests, Test},
+};
 
 pub const TESTS: &[Test] = tests![
     workers_are_threads_of_their_process,
@@ -33,39 +36,6 @@ pub const TESTS: &[Test] = tests![
     workers_are_in_the_way_of_what_threads_are_in_the_way_of,
     workers_at_rest_leave_for_a_namespace_of_one_thread,
 ];
-
-const BLOCKED: usize = 4;
-
-/// A child with workers that are blocked in reads, and others without a call. It completes its calls
-/// when the pipe is filled.
-fn crowd(pipe: &Pipe, prepare: impl FnOnce()) -> Child {
-    let child = Child::fork(|channel| {
-        prepare();
-        let session = Session::open().expect("a session");
-        let other = Pipe::new();
-        session::submit(&session, 0, (0..3).map(|_| other.read_call()));
-        let count = session::submit(&session, 10, (0..BLOCKED).map(|_| pipe.read_call()));
-        session::info_until(&session, "all reads block", |info| {
-            info.blocked as usize == BLOCKED + 3
-        });
-        other.fill(&[0; 3]);
-        session::collect(&session, 3);
-        session::info_until(&session, "some workers rest", |info| info.idle > 0);
-        channel.put(0);
-        let completions = session::collect(&session, count);
-        assert!(
-            completions.values().all(|it| it.ret == 1),
-            "{completions:?}"
-        );
-        // And on with new ones.
-        for _ in 0..20 {
-            session::value(&session, calls::getpid());
-        }
-        session::assert_all_accounted_for(&session);
-    });
-    child.channel().get();
-    child
-}
 
 fn workers_are_threads_of_their_process() {
     let pipe = Pipe::new();

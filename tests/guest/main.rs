@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! nlcall-guest-tests [--full] [--times] [FILTER] [options of libtest]
+//! nlcall-guest-tests --soak MINUTES
 //! ```
 //!
 //! `--full` is the long run: more rounds, more processes. `--times` says at the end how long each
@@ -36,6 +37,7 @@ mod reloaded;
 mod run;
 mod scenes;
 mod seccomp;
+mod soak;
 mod surroundings;
 mod targets;
 mod timeouts;
@@ -50,6 +52,11 @@ fn main() -> ExitCode {
     if arguments.get(1).is_some_and(|it| it == scenes::ARGUMENT) {
         scenes::play(&arguments[2..]);
         return ExitCode::SUCCESS;
+    }
+    match arguments.get(1).map(String::as_str) {
+        Some(soak::ARGUMENT) => return soak::run(&arguments[2..]),
+        Some(soak::PART) => return soak::part(&arguments[2..]),
+        _ => {}
     }
     let tests = [
         ("lifecycle", lifecycle::TESTS),

@@ -2,7 +2,13 @@
 
 //! Processes that die at any moment, with any number of calls in flight, in every way there is.
 
-use std::{collections::BTreeMap, os::fd::AsRawFd, sync::Arc, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    os::fd::AsRawFd,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use fastrand::Rng;
 use nix::sys::{
@@ -103,15 +109,30 @@ impl Death {
 fn random_death() {
     let references = module::references();
     let total = patience::affordable(scaled(500, 10_000));
+    run(|begun| begun < total);
+    patience::until("no session is left", || session::all().is_empty());
+    patience::until("the module is free", || module::references() == references);
+}
+
+/// Begins processes until then, and returns how many there were.
+pub fn run_until(until: Instant) -> u64 {
+    run(|_| Instant::now() < until)
+}
+
+/// Begins processes while this holds for how many there were, and sees all of them to their ends.
+fn run(mut goes_on: impl FnMut(u64) -> bool) -> u64 {
     let mut living = BTreeMap::new();
     let mut deaths = BTreeMap::<Death, usize>::new();
     let mut next = 0;
-    while next < total || !living.is_empty() {
-        if next < total && living.len() < AT_ONCE {
+    loop {
+        if living.len() < AT_ONCE && goes_on(next) {
             let number = next;
             next += 1;
             living.insert(fork_unwatched(|| live(number)), number);
             continue;
+        }
+        if living.is_empty() {
+            break;
         }
         let status = waitpid(None, Some(WaitPidFlag::WUNTRACED)).expect("a child is left");
         let pid = status.pid().expect("it is about a child");
@@ -127,9 +148,8 @@ fn random_death() {
         );
         *deaths.entry(death).or_default() += 1;
     }
-    patience::until("no session is left", || session::all().is_empty());
-    patience::until("the module is free", || module::references() == references);
-    note(format_args!("{total} processes, seed {SEED}: {deaths:?}"));
+    note(format_args!("{next} processes, seed {SEED}: {deaths:?}"));
+    next
 }
 
 /// The life of a process, and its end.

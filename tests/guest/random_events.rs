@@ -15,7 +15,7 @@ use std::{
         Mutex,
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use fastrand::Rng;
@@ -96,13 +96,24 @@ struct Tally {
 
 fn random_events() {
     let total = scaled(20_000, 1_000_000);
+    run(|events| events < total);
+}
+
+/// Rounds until then; returns how many events there were.
+pub fn run_until(until: Instant) -> u64 {
+    run(|_| Instant::now() < until)
+}
+
+/// Rounds while this holds for the events so far.
+fn run(mut goes_on: impl FnMut(u64) -> bool) -> u64 {
     let mut tally = Tally::default();
     let places = Places::new();
-    while tally.events < total {
+    while goes_on(tally.events) {
         round(SEED ^ tally.rounds << 32, places, &mut tally);
         tally.rounds += 1;
     }
     note(format_args!("seed {SEED}: {tally:?}"));
+    tally.events
 }
 
 /// Memory that all calls share: what they find there does not matter.

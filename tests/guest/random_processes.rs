@@ -7,7 +7,12 @@
 //! the round; when it happens to a process that has other things to do, does not. Each process accounts
 //! for its own calls, and the test for those that it made in them.
 
-use std::{collections::BTreeMap, os::fd::AsRawFd, thread, time::Duration};
+use std::{
+    collections::BTreeMap,
+    os::fd::AsRawFd,
+    thread,
+    time::{Duration, Instant},
+};
 
 use fastrand::Rng;
 use nix::{
@@ -104,14 +109,20 @@ fn random_processes() {
     patience::until("the module is free", || module::references() == references);
 }
 
+/// Rounds until then; returns how many events there were.
+pub fn run_until(until: Instant) -> u64 {
+    run(|_| Instant::now() < until)
+}
+
 /// Rounds while this holds for those so far.
-fn run(mut goes_on: impl FnMut(u64) -> bool) {
+fn run(mut goes_on: impl FnMut(u64) -> bool) -> u64 {
     let mut tally = Tally::default();
     while goes_on(tally.rounds) {
         round(SEED ^ tally.rounds << 32, &mut tally);
         tally.rounds += 1;
     }
     note(format_args!("seed {SEED}: {tally:?}"));
+    tally.rounds * EVENTS as u64
 }
 
 fn round(seed: u64, tally: &mut Tally) {

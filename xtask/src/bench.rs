@@ -41,12 +41,12 @@ use nlcall_bench::{
 };
 
 use crate::checkout;
+use crate::conditions;
 use crate::sandbox::{
     Extra,
     Sandbox, //
 };
 use crate::say::say;
-use crate::test;
 use crate::vm::{
     self,
     Accelerator,
@@ -218,7 +218,7 @@ fn describe(sandbox: &Sandbox, commit: &str, runs: Vec<Run>) -> Result<Report> {
         schema: SCHEMA,
         date: first_line(Command::new("date").args(["--utc", "+%F"]))?,
         commit: commit.to_owned(),
-        machine: format!("{processors} processors, {}", test::processor_model()),
+        machine: format!("{processors} processors, {}", conditions::processor_model()),
         emulator: qemu.lines().next().unwrap_or_default().to_owned(),
         runs,
     })

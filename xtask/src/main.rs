@@ -7,6 +7,7 @@ mod bench;
 mod cache;
 mod chamber;
 mod checkout;
+mod conditions;
 mod contract;
 mod demo;
 mod dist;
@@ -20,6 +21,7 @@ mod oracle;
 mod programs;
 mod sandbox;
 mod say;
+mod soak;
 mod stage;
 mod syscalls;
 mod tally;
@@ -86,6 +88,19 @@ enum Task {
     Bench {
         #[command(flatten)]
         arguments: bench::Arguments,
+        #[command(flatten)]
+        kernel: KernelArguments,
+    },
+    /// Puts mixed load on the module for a long time, and holds the kernel's memory against what it was
+    ///
+    /// The random tests, which account for every call, and services that time theirs, all at once.
+    /// Prints what was done, latencies and memory; fails where memory grew. A run of 30 minutes or
+    /// more is written into docs/results.
+    Soak {
+        /// How long, besides a minute to warm up
+        #[arg(long, value_name = "N", default_value_t = 30)]
+        #[arg(value_parser = clap::value_parser!(u64).range(1..=10_000))]
+        minutes: u64,
         #[command(flatten)]
         kernel: KernelArguments,
     },
@@ -222,6 +237,7 @@ fn run(task: Task) -> Result<u8> {
         } => oracle::run(&kernel.sandbox()?),
         Task::Test { full, kernel, .. } => test::run(kernel.choice.as_ref(), full),
         Task::Bench { arguments, kernel } => bench::run(&kernel.sandbox()?, &arguments),
+        Task::Soak { minutes, kernel } => soak::run(&kernel.sandbox()?, minutes),
         Task::Vm(arguments) => {
             if arguments.leaks && arguments.kernel.choice != Some(Choice::Debug) {
                 Arguments::command()

@@ -5,10 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs;
-use std::process::{
-    Command,
-    Stdio, //
-};
+use std::process::Stdio;
 use std::time::{
     Duration,
     Instant, //
@@ -20,6 +17,7 @@ use anyhow::{
 };
 
 use crate::checkout;
+use crate::conditions;
 use crate::contract;
 use crate::dist;
 use crate::header;
@@ -208,41 +206,18 @@ fn write_result(
     total: Tally,
     took: Duration,
 ) -> Result<()> {
-    let git = |args: &[&str]| -> String {
-        let output = Command::new("git")
-            .current_dir(checkout::root())
-            .args(args)
-            .output();
-        output
-            .map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
-            .unwrap_or_default()
-    };
-    let qemu = sandbox
-        .command("qemu-system-x86_64")
-        .arg("--version")
-        .output()?;
-    let processors = std::thread::available_parallelism().context("counting processors")?;
     let text = format!(
         "<!-- SPDX-License-Identifier: MIT OR Apache-2.0 -->\n\
          # {}\n\n\
          Written by `{}`.\n\n\
-         | | |\n| --- | --- |\n\
-         | commit | {} |\n\
-         | kernel | {} |\n\
-         | guest | {} processors, {} |\n\
-         | machine | {processors} processors, {}, {} |\n\
+         | | |\n| --- | --- |\n{}\
          | took | {} s |\n\
          | all tests | **{total}**, {} left out |\n\
          | of these in the guest | {}, {} left out |\n\n\
          ## The guest's tests\n\n```\n{}\n```\n",
         record.title,
         record.command,
-        git(&["describe", "--always", "--dirty", "--abbrev=12"]),
-        sandbox,
-        vm::Options::default().cpus,
-        vm::Accelerator::fastest(sandbox)?,
-        processor_model(),
-        qemu.lines().next().unwrap_or_default(),
+        conditions::rows(sandbox)?,
         took.as_secs(),
         total.ignored,
         guest.tally,
@@ -254,15 +229,4 @@ fn write_result(
         fs::create_dir_all(folder).with_context(|| format!("making {folder:?}"))?;
     }
     fs::write(&path, text).with_context(|| format!("writing {path:?}"))
-}
-
-/// This machine's processor, as the kernel calls it.
-pub fn processor_model() -> String {
-    let info = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model = info
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "));
-    model
-        .map_or("unknown processor", |(_, model)| model)
-        .to_owned()
 }

@@ -13,7 +13,7 @@ use std::{
 use anyhow::{bail, ensure, Context, Result};
 use rustix::{
     io::dup2,
-    process::{kill_process, waitpid, Pid, Signal, WaitOptions},
+    process::{kill_process, set_parent_process_death_signal, waitpid, Pid, Signal, WaitOptions},
 };
 
 use crate::contender::{Contender, Job, Offer, Refusal, Run};
@@ -117,6 +117,8 @@ impl Drop for Program {
 
 /// The program's side: opens its log again at each SIGHUP.
 fn write_on(log: &Path, answers: OwnedFd) -> Result<()> {
+    // A contender is killed when it has been measured, and then nobody else ends this.
+    set_parent_process_death_signal(Some(Signal::KILL))?;
     let mut answers = File::from(answers);
     let mut hang_up = MaybeUninit::uninit();
     // SAFETY: the set is made empty before anything is put into it.

@@ -52,7 +52,11 @@ use crate::{
         Number, //
     },
     parse::Output,
-    reject::errno,
+    reject::{
+        errno,
+        reject,
+        Rejection, //
+    },
     wire::{
         flag,
         Call,
@@ -639,6 +643,29 @@ pub enum Which {
 }
 
 impl Which {
+    /// What a CANCEL says, which names exactly one of these.
+    pub fn named(
+        user_data: Option<u64>,
+        fd: Option<i32>,
+        nr: Option<u32>,
+        all: bool,
+    ) -> Result<Self, Rejection> {
+        let named = [
+            user_data.map(Self::UserData),
+            fd.map(Self::Fd),
+            nr.map(Self::Nr),
+            all.then_some(Self::All),
+        ];
+        let mut named = named.into_iter().flatten();
+        match (named.next(), named.next()) {
+            (Some(which), None) => Ok(which),
+            _ => Err(reject!(
+                EINVAL,
+                "name exactly one of USER_DATA, FD, NR and ALL"
+            )),
+        }
+    }
+
     fn selects<C>(self, slot: &Slot<C>) -> bool {
         match self {
             Which::UserData(user_data) => slot.user_data == user_data,
@@ -1776,6 +1803,25 @@ mod tests {
     }
 
     const CANCELED: i64 = -(errno::ECANCELED as i64);
+
+    #[test]
+    fn a_cancel_names_exactly_one_thing() {
+        assert_eq!(
+            Which::named(Some(5), None, None, false),
+            Ok(Which::UserData(5))
+        );
+        assert_eq!(Which::named(None, Some(-1), None, false), Ok(Which::Fd(-1)));
+        assert_eq!(Which::named(None, None, Some(0), false), Ok(Which::Nr(0)));
+        assert_eq!(Which::named(None, None, None, true), Ok(Which::All));
+        for (user_data, nr, all) in [
+            (None, None, false),
+            (Some(5), Some(5), false),
+            (None, Some(0), true),
+        ] {
+            let rejection = Which::named(user_data, None, nr, all).unwrap_err();
+            assert_eq!(rejection.errno, errno::EINVAL);
+        }
+    }
 
     #[test]
     fn undelivered_completions_keep_their_order() {

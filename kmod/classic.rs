@@ -5,10 +5,7 @@
 //! A message is a `struct readi`; it is executed as `read` and comes back with the return value in
 //! `count`. In the initial network namespace only.
 
-use core::{
-    mem::size_of,
-    ptr::NonNull, //
-};
+use core::ptr::NonNull;
 
 use kernel::{
     bindings,
@@ -16,17 +13,14 @@ use kernel::{
     sync::Arc,
     types::Opaque, //
 };
-use zerocopy::FromBytes;
 
 use crate::{
     family,
-    message::HEADER,
-    parse,
-    policy,
-    reject::{
-        reject,
-        Rejection, //
+    readi::{
+        Message,
+        Messages, //
     },
+    reject::Rejection,
     sender,
     session::{
         End,
@@ -37,15 +31,11 @@ use crate::{
     target::Target,
     trace,
     wire::{
-        Call,
         Command,
         FrontEnd,
-        Readi,
         CLASSIC_PROTOCOL, //
     },
 };
-
-const READ: u32 = policy::nr("read");
 
 /// The sessions of the protocol's sockets.
 struct Sockets(Opaque<bindings::xarray>);
@@ -129,20 +119,11 @@ unsafe extern "C" fn released(sk: *mut bindings::sock, _groups: *mut usize) {
 /// Called by netlink.
 unsafe extern "C" fn input(skb: *mut bindings::sk_buff) {
     // SAFETY: By the caller's promise: a linear buffer of that length, which nobody else changes.
-    let (mut next, mut left) = unsafe { ((*skb).data, (*skb).len as usize) };
-    while left >= HEADER {
-        let header = next.cast::<bindings::nlmsghdr>();
-        // SAFETY: A header's worth of bytes is left. netlink aligns messages to four bytes.
-        let len = unsafe { (*header).nlmsg_len } as usize;
-        if len < HEADER || len > left {
-            return;
-        }
-        // SAFETY: By the caller's promise and the check above.
-        unsafe { take(skb, header, len - HEADER) };
-        let step = len.next_multiple_of(4).min(left);
-        // SAFETY: Within what is left, or at its end.
-        next = unsafe { next.add(step) };
-        left -= step;
+    let bytes = unsafe { core::slice::from_raw_parts((*skb).data, (*skb).len as usize) };
+    for message in Messages::of(bytes) {
+        // SAFETY: By the caller's promise; the message lies in that buffer, from its header on.
+        // netlink aligns the buffer, and messages lie on multiples of four bytes.
+        unsafe { take(skb, (*skb).data.add(message.at).cast(), &message) };
     }
 }
 
@@ -150,16 +131,15 @@ unsafe extern "C" fn input(skb: *mut bindings::sk_buff) {
 ///
 /// # Safety
 ///
-/// `skb` is the message that the protocol's handler is handling; `header` points to a header in
-/// it that `len` bytes follow.
-unsafe fn take(skb: *mut bindings::sk_buff, header: *mut bindings::nlmsghdr, len: usize) {
+/// `skb` is the message that the protocol's handler is handling; `header` points to the header of
+/// `message` in it.
+unsafe fn take(
+    skb: *mut bindings::sk_buff,
+    header: *mut bindings::nlmsghdr,
+    message: &Message<'_>,
+) {
     // SAFETY: By the caller's promise.
-    let (seq, payload) = unsafe {
-        let payload = core::slice::from_raw_parts(header.cast::<u8>().add(HEADER), len);
-        ((*header).nlmsg_seq, payload)
-    };
-    // SAFETY: By the caller's promise.
-    if let Err(rejection) = unsafe { read(skb, seq, payload) } {
+    if let Err(rejection) = unsafe { read(skb, message) } {
         if trace::is_on() {
             // SAFETY: By the caller's promise.
             let session = unsafe { Session::bound(skb, FrontEnd::Classic) };
@@ -178,16 +158,9 @@ unsafe fn take(skb: *mut bindings::sk_buff, header: *mut bindings::nlmsghdr, len
 /// # Safety
 ///
 /// `skb` is the message that the protocol's handler is handling.
-unsafe fn read(skb: *mut bindings::sk_buff, seq: u32, payload: &[u8]) -> Result<(), Rejection> {
+unsafe fn read(skb: *mut bindings::sk_buff, message: &Message<'_>) -> Result<(), Rejection> {
     sender::check()?;
-    let Ok((readi, _)) = Readi::read_from_prefix(payload) else {
-        let need = size_of::<Readi>();
-        return Err(reject!(
-            EINVAL,
-            "{} bytes are no struct readi of {need}",
-            payload.len()
-        ));
-    };
+    let (pid, call) = message.call()?;
     // SAFETY: By the caller's promise.
     let session: Arc<Session> = match unsafe { Session::bound(skb, FrontEnd::Classic) } {
         Some(session) => session,
@@ -195,29 +168,14 @@ unsafe fn read(skb: *mut bindings::sk_buff, seq: u32, payload: &[u8]) -> Result<
         None => unsafe { Session::begin(skb, FrontEnd::Classic) }?,
     };
     session.may_submit()?;
-    let call = Call {
-        user_data: u64::from(seq) << 32 | u64::from(readi.pid as u32),
-        nr: READ,
-        args: [
-            readi.fd as u64,
-            readi.ptr,
-            // A negative count is more than any buffer holds: `read` answers as it always does.
-            readi.count as u64,
-            0,
-            0,
-            0,
-        ],
-        ..Call::default()
-    };
-    parse::judge(0, call.nr, &call.args)?;
     let own = Process::current().map_or(0, |process| process.number());
-    let session = if readi.pid as u32 == own {
-        session.submit(1, core::iter::once(call), seq)?;
+    let session = if pid as u32 == own {
+        session.submit(1, core::iter::once(call), message.seq)?;
         session
     } else {
-        let target = Target::of_pid(readi.pid)?;
+        let target = Target::of_pid(pid)?;
         let there = session.abroad(&target)?;
-        there.submit_one_abroad(call, &target, seq)?;
+        there.submit_one_abroad(call, &target, message.seq)?;
         there
     };
     if trace::is_on() {

@@ -39,7 +39,6 @@ use crate::{
     },
     settings::{
         self,
-        Access,
         Changes,
         SETTINGS, //
     },
@@ -624,26 +623,12 @@ unsafe extern "C" fn do_cancel(skb: *mut bindings::sk_buff, info: *mut bindings:
 
 /// Which calls a CANCEL names.
 fn which(request: &Request) -> Result<Which, Rejection> {
-    let named = [
-        request
-            .get(cancel::USER_DATA)
-            .map(|bytes| Which::UserData(u64::from_ne_bytes(bytes))),
-        request
-            .get(cancel::FD)
-            .map(|bytes| Which::Fd(i32::from_ne_bytes(bytes))),
-        request
-            .get(cancel::NR)
-            .map(|bytes| Which::Nr(u32::from_ne_bytes(bytes))),
-        request.get::<0>(cancel::ALL).map(|_| Which::All),
-    ];
-    let mut named = named.into_iter().flatten();
-    match (named.next(), named.next()) {
-        (Some(which), None) => Ok(which),
-        _ => Err(reject!(
-            EINVAL,
-            "name exactly one of USER_DATA, FD, NR and ALL"
-        )),
-    }
+    Which::named(
+        request.get(cancel::USER_DATA).map(u64::from_ne_bytes),
+        request.get(cancel::FD).map(i32::from_ne_bytes),
+        request.get(cancel::NR).map(u32::from_ne_bytes),
+        request.get::<0>(cancel::ALL).is_some(),
+    )
 }
 
 /// FEATURES_GET.
@@ -725,25 +710,14 @@ fn changes(request: &Request) -> Result<Changes, Rejection> {
             "CONFIG_SET needs CAP_SYS_ADMIN in the initial user namespace"
         ));
     }
-    let mut changes = Changes::default();
-    for (change, setting) in changes.values.iter_mut().zip(&SETTINGS) {
-        let Some(value) = request.get(setting.attr).map(u32::from_ne_bytes) else {
-            continue;
-        };
-        setting
-            .check(value)
-            .map_err(|rejection| rejection.at(request.offset(setting.attr)))?;
-        *change = Some(value);
-    }
-    if let Some(text) = request.get_str(attr::ACCESS) {
-        let access =
-            Access::parse(text).map_err(|rejection| rejection.at(request.offset(attr::ACCESS)))?;
-        changes.access = Some(access);
-    }
-    if changes.is_empty() {
-        return Err(reject!(EINVAL, "CONFIG_SET names no setting"));
-    }
-    Ok(changes)
+    Changes::read(
+        |kind| request.get(kind).map(u32::from_ne_bytes),
+        request.get_str(attr::ACCESS),
+    )
+    .map_err(|(kind, rejection)| match kind {
+        Some(kind) => rejection.at(request.offset(kind)),
+        None => rejection,
+    })
 }
 
 /// TRACE_START.

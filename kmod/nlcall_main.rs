@@ -35,7 +35,8 @@
 //! The rest knows no kernel types and is tested on the host (`pure.rs`): `parse`, `policy`,
 //! `answer` (what seccomp said), `calls` (the life of a call, after `docs/lifecycle.md`), `entries`
 //! (INLINE calls in their message), `roster` (the list of workers), `latency` (how long calls took), `ended`, `sched`,
-//! `owner`, `gate`, `parcels`, `settings`, `reject`, `text`.
+//! `owner`, `gate`, `parcels`, `readi` (the classic front end's messages), `settings`, `reject`,
+//! `text`.
 
 use kernel::{
     prelude::*,
@@ -72,6 +73,7 @@ pub mod parcels;
 pub mod parse;
 #[path = "../abi/src/policy.rs"]
 pub mod policy;
+pub mod readi;
 pub mod recent;
 pub mod registry;
 pub mod reject;

@@ -17,6 +17,7 @@ pub mod latency;
 pub mod owner;
 pub mod parcels;
 pub mod parse;
+pub mod readi;
 pub mod reject;
 pub mod roster;
 pub mod sched;

@@ -150,6 +150,33 @@ pub struct Changes {
 }
 
 impl Changes {
+    /// Reads what a CONFIG_SET asks for, each value checked: `number` gives the value of an
+    /// attribute that is there. A rejection comes with the attribute that is wrong.
+    pub fn read(
+        number: impl Fn(u16) -> Option<u32>,
+        access: Option<&str>,
+    ) -> Result<Self, (Option<u16>, Rejection)> {
+        let mut changes = Self::default();
+        for (change, setting) in changes.values.iter_mut().zip(&SETTINGS) {
+            let Some(value) = number(setting.attr) else {
+                continue;
+            };
+            setting
+                .check(value)
+                .map_err(|rejection| (Some(setting.attr), rejection))?;
+            *change = Some(value);
+        }
+        if let Some(text) = access {
+            let access = Access::parse(text);
+            changes.access = Some(access.map_err(|it| (Some(config::ACCESS), it))?);
+        }
+        if changes.is_empty() {
+            let rejection = reject!(EINVAL, "CONFIG_SET names no setting");
+            return Err((None, rejection));
+        }
+        Ok(changes)
+    }
+
     /// Whether nothing changes.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -195,6 +222,28 @@ mod tests {
         attrs.sort_unstable();
         let all: Vec<u16> = (1..=config::MAX).collect();
         assert_eq!(attrs, all, "every attribute has a setting");
+    }
+
+    #[test]
+    fn changes_are_read_or_the_wrong_one_is_named() {
+        let read = |values: &[(u16, u32)], access| {
+            let number = |attr| values.iter().find(|it| it.0 == attr).map(|it| it.1);
+            Changes::read(number, access)
+        };
+        let changes = read(&[(config::MAX_WORKERS, 5)], Some("everyone")).unwrap();
+        let mut expected = Changes::default();
+        expected.values[MAX_WORKERS] = Some(5);
+        expected.access = Some(Access::Everyone);
+        assert_eq!(changes, expected);
+        let wrong = |values: &[(u16, u32)], access| {
+            let (attr, rejection) = read(values, access).unwrap_err();
+            assert_eq!(rejection.errno, EINVAL);
+            attr
+        };
+        assert_eq!(wrong(&[], None), None);
+        let values = [(config::MAX_WORKERS, 5), (config::IDLE_MS, 0)];
+        assert_eq!(wrong(&values, None), Some(config::IDLE_MS));
+        assert_eq!(wrong(&values[..1], Some("all")), Some(config::ACCESS));
     }
 
     #[test]

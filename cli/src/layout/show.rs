@@ -92,11 +92,12 @@ impl Layout {
         for field in self.fields {
             if let Format::Mode(size) = field.format {
                 let mode = unsigned(&bytes[field.offset..], size)?;
-                let kind = u32::try_from(mode).ok()? & linux_raw_sys::general::S_IFMT;
-                return Some(
-                    kind == linux_raw_sys::general::S_IFCHR
-                        || kind == linux_raw_sys::general::S_IFBLK,
-                );
+                let kind = mode & u64::from(linux_raw_sys::general::S_IFMT);
+                let devices = [
+                    linux_raw_sys::general::S_IFCHR,
+                    linux_raw_sys::general::S_IFBLK,
+                ];
+                return Some(devices.map(u64::from).contains(&kind));
             }
         }
         Some(false)

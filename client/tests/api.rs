@@ -72,9 +72,10 @@ fn add(folder: &Path, file: &Path, list: &mut String) {
     }
 }
 
-/// The name of a module in a file of its own, tests left out.
+/// The name of a module in a file of its own, tests and what is hidden left out.
 fn module(item: &Item) -> Option<String> {
     match item {
+        Item::Mod(it) if is_hidden(&it.attrs) => None,
         Item::Mod(it) if it.content.is_none() && it.ident != "tests" => Some(it.ident.to_string()),
         _ => None,
     }
@@ -176,7 +177,7 @@ fn public(item: Item) -> Option<Item> {
             it.attrs.clear();
             Some(it.into())
         }
-        Item::Mod(mut it) if is_public(&it.vis) => {
+        Item::Mod(mut it) if is_public(&it.vis) && !is_hidden(&it.attrs) => {
             it.attrs.clear();
             Some(it.into())
         }
@@ -224,6 +225,12 @@ fn public_of_impl(item: ImplItem) -> Option<ImplItem> {
         }
         _ => None,
     }
+}
+
+/// Whether `#[doc(hidden)]` says that it is none of the API.
+fn is_hidden(attributes: &[syn::Attribute]) -> bool {
+    let hidden: syn::Attribute = parse_quote!(#[doc(hidden)]);
+    attributes.contains(&hidden)
 }
 
 /// Attributes that are a part of the API.

@@ -25,7 +25,7 @@ const LINES: usize = 5;
 /// Files whose format has no comments, or that tools write.
 const WITHOUT: &[&str] = &["Cargo.lock", ".gitignore", ".gitattributes", "rustfmt.toml"];
 /// Folders of files that are licences, prose or data.
-const FOLDERS_WITHOUT: &[&str] = &["LICENSES/", "docs/results/"];
+const FOLDERS_WITHOUT: &[&str] = &["LICENSES/", "docs/results/", "fuzz/corpus/"];
 /// Formats that have no comments.
 const EXTENSIONS_WITHOUT: &[&str] = &["md", "json", "svg", "txt", "proptest-regressions", "snap"];
 

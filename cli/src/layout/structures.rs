@@ -282,8 +282,7 @@ pub static OFFSET: Format = Array(&Signed(8), 1);
 pub static IDS: Format = List(&Unsigned(4));
 
 /// All formats of this file.
-#[cfg(test)]
-pub(super) static ALL: &[&Format] = &[
+pub static ALL: &[&Format] = &[
     &TIMESPEC,
     &TIMEVAL,
     &TIMESPEC_PAIR,

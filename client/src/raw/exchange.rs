@@ -170,7 +170,8 @@ impl<T: Transport> Exchange<T> {
         Ok(exchange)
     }
 
-    fn unresolved(transport: T) -> Self {
+    /// A connection to a family without a number.
+    pub(super) fn unresolved(transport: T) -> Self {
         Self {
             transport,
             family: 0,

@@ -28,6 +28,9 @@ mod enclosure;
 mod event;
 mod exchange;
 mod features;
+#[cfg(feature = "fuzzing")]
+#[doc(hidden)]
+pub mod fuzzing;
 mod info;
 mod message;
 mod monitor;

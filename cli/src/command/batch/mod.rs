@@ -36,8 +36,8 @@ use crate::options::BatchOptions;
 use crate::process::failure;
 use crate::table::print;
 
-mod input;
-mod plan;
+pub mod input;
+pub mod plan;
 #[cfg(test)]
 mod tests;
 

@@ -43,7 +43,7 @@ use crate::options::RunOptions;
 mod placed;
 mod summary;
 mod target;
-mod trace;
+pub mod trace;
 
 use placed::Placed;
 pub use target::Unfit;

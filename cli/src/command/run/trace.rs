@@ -104,7 +104,7 @@ pub fn print(socket: &OwnedFd) -> io::Result<()> {
 
 /// Turns records into lines.
 #[derive(Debug, Default)]
-struct Lines {
+pub struct Lines {
     /// The first thread: its lines have no number.
     first: Option<u32>,
     /// Calls that do not come back if they succeed, by thread.
@@ -113,7 +113,7 @@ struct Lines {
 
 impl Lines {
     /// The lines that a record completes.
-    fn of(&mut self, bytes: &[u8]) -> String {
+    pub fn of(&mut self, bytes: &[u8]) -> String {
         let Ok((record, rest)) = Record::read_from_prefix(bytes) else {
             return String::new();
         };
@@ -162,7 +162,7 @@ impl Lines {
     }
 
     /// What was held back, at the end.
-    fn rest(&mut self) -> String {
+    pub fn rest(&mut self) -> String {
         let begun = self.begun.drain();
         begun.map(|(_, begun)| format!("{begun} = 0\n")).collect()
     }

@@ -21,15 +21,13 @@ use netlink_packet_core::{
     NLM_F_REQUEST,
 };
 use netlink_packet_generic::{
-    ctrl::{
-        nlas::{GenlCtrlAttrs, McastGrpAttrs},
-        GenlCtrl, GenlCtrlCmd,
-    },
+    ctrl::{nlas::GenlCtrlAttrs, GenlCtrl, GenlCtrlCmd},
     GenlFamily, GenlMessage,
 };
 use nlcall_abi as abi;
 
 use super::{
+    controller::Family,
     enclosure::Enclosure,
     message::{Incoming, Reply, Request, Submit},
     rejection,
@@ -528,22 +526,10 @@ impl<T: Transport> Exchange<T> {
 
     /// Asks for the number of a multicast group of the family.
     pub(super) fn group(&self, name: &str) -> Result<u32, Error> {
-        let groups = self
-            .family_attributes()?
-            .into_iter()
-            .flat_map(|attribute| match attribute {
-                GenlCtrlAttrs::McastGroups(groups) => groups,
-                _ => Vec::new(),
-            });
-        for group in groups {
-            let is_named = |it: &McastGrpAttrs| matches!(it, McastGrpAttrs::Name(it) if it == name);
-            let id = group.iter().find_map(|it| match it {
-                McastGrpAttrs::Id(id) => Some(*id),
-                McastGrpAttrs::Name(_) => None,
-            });
-            if let (true, Some(id)) = (group.iter().any(is_named), id) {
-                return Ok(id);
-            }
+        let families = self.families()?;
+        let mut groups = families.iter().flat_map(|family| &family.groups);
+        if let Some((_, id)) = groups.find(|(it, _)| it == name) {
+            return Ok(*id);
         }
         let text = format!("the module has no multicast group {name}");
         Err(Error::Protocol(text.into()))
@@ -551,18 +537,12 @@ impl<T: Transport> Exchange<T> {
 
     /// Asks for the family's number.
     fn resolve(&self) -> Result<u16, Error> {
-        let (mut id, mut version) = (None, None);
-        for attribute in self.family_attributes()? {
-            match attribute {
-                GenlCtrlAttrs::FamilyId(number) => id = Some(number),
-                GenlCtrlAttrs::Version(number) => version = Some(number),
-                _ => {}
-            }
-        }
         let expected = u32::from(abi::FAMILY_VERSION);
-        match (id, version) {
-            (Some(id), Some(version)) if version == expected => Ok(id),
-            (Some(_), Some(found)) => Err(Error::WrongVersion { found, expected }),
+        let families = self.families()?;
+        let known = families.iter().find_map(|it| it.id.zip(it.version));
+        match known {
+            Some((id, version)) if version == expected => Ok(id),
+            Some((_, found)) => Err(Error::WrongVersion { found, expected }),
             _ => Err(Error::Protocol(
                 "the controller's reply names no family".into(),
             )),
@@ -570,7 +550,7 @@ impl<T: Transport> Exchange<T> {
     }
 
     /// What the controller says about the family.
-    fn family_attributes(&self) -> Result<Vec<GenlCtrlAttrs>, Error> {
+    fn families(&self) -> Result<Vec<Family>, Error> {
         let sequence = self.reserve();
         let question = GenlMessage::from_payload(GenlCtrl {
             cmd: GenlCtrlCmd::GetFamily,
@@ -582,11 +562,11 @@ impl<T: Transport> Exchange<T> {
             }
             replies => replies?,
         };
-        let attributes = replies.into_iter().flat_map(|reply| match reply {
-            Incoming::Controller(reply) => reply.nlas,
-            Incoming::Nlcall(_) => Vec::new(),
+        let families = replies.into_iter().filter_map(|reply| match reply {
+            Incoming::Controller(family) => Some(family),
+            Incoming::Nlcall(_) => None,
         });
-        Ok(attributes.collect())
+        Ok(families.collect())
     }
 
     /// Learns the fate of a SUBMIT whose acknowledgement was lost.
@@ -821,6 +801,8 @@ fn is_transient(error: &Error) -> bool {
 mod tests {
     //! The framing against this machine's kernel, whose controller every machine has.
 
+    use netlink_packet_generic::constants::GENL_ID_CTRL;
+
     use super::*;
     use crate::raw::sys::{BufferSizes, Socket};
 
@@ -850,8 +832,10 @@ mod tests {
             let [Incoming::Controller(reply)] = &replies[..] else {
                 panic!("{replies:?}")
             };
-            let name = GenlCtrlAttrs::FamilyName("nlctrl".to_owned());
-            assert!(reply.nlas.contains(&name));
+            assert_eq!(reply.name, "nlctrl");
+            assert_eq!(reply.id, Some(GENL_ID_CTRL));
+            let groups: Vec<_> = reply.groups.iter().map(|(name, _)| &name[..]).collect();
+            assert_eq!(groups, ["notify"]);
         }
         assert!(exchange.lock().requests.is_empty());
     }
@@ -860,9 +844,8 @@ mod tests {
     fn a_dump_has_all_its_replies() {
         let exchange = controller();
         let replies = exchange.transact(exchange.reserve(), NLM_F_DUMP, get_family(Vec::new()));
-        let name = GenlCtrlAttrs::FamilyName("nlctrl".to_owned());
         let has_name = |reply: &Incoming| match reply {
-            Incoming::Controller(reply) => reply.nlas.contains(&name),
+            Incoming::Controller(reply) => reply.name == "nlctrl",
             Incoming::Nlcall(_) => false,
         };
         assert!(replies.expect("an answer").iter().any(has_name));

@@ -12,13 +12,12 @@ use netlink_packet_core::{
     ErrorContext, NetlinkDeserializable, NetlinkHeader, Nla, NlaBuffer, NlasIterator,
     ParseableParametrized, NLM_F_REQUEST,
 };
-use netlink_packet_generic::{
-    constants::GENL_ID_CTRL, ctrl::GenlCtrl, GenlFamily, GenlHeader, GenlMessage,
-};
+use netlink_packet_generic::{constants::GENL_ID_CTRL, GenlFamily, GenlHeader, GenlMessage};
 use nlcall_abi::{self as abi, Command, FrontEnd, SessionState, Verdict};
 use zerocopy::{FromBytes, IntoBytes};
 
 use super::{
+    controller::Family,
     enclosure::Enclosure,
     sys::{Sent, Transport},
     CallFlags, Cancel, Canceled, Completion, Config, Event, Features, Latency, SessionInfo,
@@ -344,7 +343,7 @@ impl ParseableParametrized<[u8], GenlHeader> for Reply {
 /// A message of the module or of the controller that knows its number.
 #[derive(Debug)]
 pub(super) enum Incoming {
-    Controller(GenlCtrl),
+    Controller(Family),
     Nlcall(Reply),
 }
 

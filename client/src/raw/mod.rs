@@ -23,6 +23,7 @@ mod chain;
 mod completion;
 mod config;
 mod connection;
+mod controller;
 mod data;
 mod enclosure;
 mod event;

@@ -3,11 +3,12 @@
 //! What the command parses: its arguments, lines of JSON, and what programs record.
 
 use std::{
+    cell::RefCell,
     ffi::{OsStr, OsString},
     os::unix::ffi::{OsStrExt, OsStringExt},
 };
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 use nlcall::raw::{fuzzing::messages, Batch, Call, Data, Outcome};
 use nlcall_cli::{
     command::{
@@ -28,23 +29,28 @@ use crate::client::is_parsed;
 /// Bytes of `nlmsghdr` and `genlmsghdr`.
 const HEADERS: usize = 20;
 
+thread_local! {
+    /// Made once: that takes longer than a case.
+    static COMMAND: RefCell<clap::Command> = RefCell::new(Options::command());
+}
+
 /// A command line: arguments that end at a zero byte.
 pub fn options(bytes: &[u8]) {
     let words = bytes.split(|byte| *byte == 0);
-    let words: Vec<OsString> = [b"nlcall".as_slice()]
-        .into_iter()
-        .chain(words)
-        .map(|word| OsString::from_vec(word.to_vec()))
-        .collect();
-    let read = || Options::try_parse_from(spell_out_signal(words.clone()));
-    match (read(), read()) {
-        (Ok(options), Ok(again)) => assert_eq!(format!("{options:?}"), format!("{again:?}")),
-        (Err(error), Err(_)) => {
+    let words = words.map(|word| OsString::from_vec(word.to_vec()));
+    let words = spell_out_signal([OsString::from("nlcall")].into_iter().chain(words));
+    assert_eq!(spell_out_signal(words.clone()), words, "once is enough");
+    let matches = COMMAND.with_borrow_mut(|command| command.try_get_matches_from_mut(words));
+    match matches {
+        Ok(mut matches) => {
+            let options = Options::from_arg_matches_mut(&mut matches);
+            options.expect("what the command takes is an option");
+        }
+        Err(error) => {
             assert!(!error.to_string().is_empty());
             // The help and the version are asked for; everything else is wrong usage.
             assert!(matches!(error.exit_code(), 0 | 2), "{error}");
         }
-        (one, other) => panic!("{one:?} and {other:?} of the same words"),
     }
 }
 
@@ -108,6 +114,7 @@ pub fn arguments(bytes: &[u8]) {
         Ok(elsewhere) => elsewhere,
         Err(error) => return assert!(!error.to_string().is_empty()),
     };
+    let output = vec![0x41; Data::MAX_OUTPUT];
     for (ran, ret) in [(true, 3), (true, -2), (false, -4)] {
         let reply = Reply {
             user_data: 0,
@@ -118,7 +125,7 @@ pub fn arguments(bytes: &[u8]) {
                 Outcome::NotStarted
             },
         };
-        let after = elsewhere.after(ran, &vec![0x41; Data::MAX_OUTPUT]);
+        let after = elsewhere.after(ran, &output);
         let shown = invocation.show(&reply, &memory(&after), Detail::default());
         assert!(shown.starts_with(invocation.name()), "{shown}");
     }

@@ -11,7 +11,7 @@ use netlink_sys::{Socket, SocketAddr};
 use nix::unistd::Pid;
 use nlcall_abi::{Readi, CLASSIC_PROTOCOL};
 use nlcall_tests::{
-    memory::Memory, module, patience, pipe::Pipe, process::Child, seccomp::Filter, session, threads,
+    memory::Memory, patience, pipe::Pipe, process::Child, seccomp::Filter, session, threads,
 };
 use rustix::net::{recv, RecvFlags};
 use zerocopy::{FromBytes, IntoBytes};
@@ -54,8 +54,7 @@ enum Echo {
 
 impl Classic {
     fn open() -> Self {
-        let reloaded = (!module::is_classic())
-            .then(|| Reloaded::with(&module::parameters().replace("classic=0", "classic=1")));
+        let reloaded = Reloaded::with_classic();
         Self {
             socket: socket(),
             _reloaded: reloaded,

@@ -21,6 +21,12 @@ impl Reloaded {
         reload(parameters);
         Self { before }
     }
+
+    /// Loads the module so that it serves the classic protocol, where it does not.
+    pub fn with_classic() -> Option<Self> {
+        let parameters = module::parameters().replace("classic=0", "classic=1");
+        (!module::is_classic()).then(|| Self::with(&parameters))
+    }
 }
 
 impl Drop for Reloaded {

@@ -41,7 +41,7 @@ const NOBODY: u32 = 54322;
 
 /// Most datagrams of a process, and most messages of a datagram.
 const DATAGRAMS: usize = 120;
-const MESSAGES: usize = 12;
+const MESSAGES: usize = 64;
 
 /// Where netlink's type and a reply's error number are in a message; `NLMSG_ERROR`.
 const TYPE: usize = 4;
@@ -199,7 +199,8 @@ impl<'a> Sockets<'a> {
             // Netlink refuses the datagram, or a signal came, or memory is short.
             Err(_) => {}
         }
-        while random.u8(0..4) != 0 {
+        let reads_all = random.bool();
+        while reads_all || random.u8(0..4) != 0 {
             let Ok((len, _)) = recv(socket, &mut self.buffer[..], RecvFlags::DONTWAIT) else {
                 break;
             };

@@ -78,7 +78,8 @@ impl Registration {
             )
         };
         let Some(sock) = NonNull::new(sock) else {
-            pr_err!("classic=1: netlink protocol {CLASSIC_PROTOCOL} is in use\n");
+            // The kernel does not say which.
+            pr_err!("classic=1: netlink protocol {CLASSIC_PROTOCOL} is in use, or memory is short\n");
             return Err(Error::from_errno(-(bindings::EADDRINUSE as i32)));
         };
         Ok(Self(sock))

@@ -109,7 +109,7 @@ void *nlcall_find(const char *name)
 	err = register_kprobe(&kp);
 	if (err) {
 		pr_err("nlcall: %s: not found in this kernel (%d)\n", name, err);
-		return NULL;
+		return ERR_PTR(err);
 	}
 	addr = (unsigned long)kp.addr;
 	unregister_kprobe(&kp);

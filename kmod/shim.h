@@ -9,6 +9,7 @@
 
 #include <linux/types.h>
 #include <linux/bits.h>
+#include <linux/err.h>
 #include <linux/preempt.h>
 
 struct audit_context;
@@ -44,14 +45,14 @@ extern unsigned int nlcall_settings[NLCALL_SETTINGS];
 extern char nlcall_access[32];
 extern bool nlcall_classic;
 
-/* The address of a symbol that is not exported; NULL, having said so. */
+/* The address of a symbol that is not exported; an error pointer, having said so. */
 void *nlcall_find(const char *name);
 /* Binds a static call to it. */
 #define nlcall_resolve(call, name) ({			\
 	void *__addr = nlcall_find(name);		\
-	if (__addr)					\
+	if (!IS_ERR(__addr))				\
 		static_call_update(call, __addr);	\
-	__addr ? 0 : -ENOENT;				\
+	PTR_ERR_OR_ZERO(__addr);			\
 })
 
 int nlcall_init(void);

@@ -4,11 +4,13 @@
  * says who owns what.
  */
 #include <linux/cred.h>
+#include <linux/jiffies.h>
 #include <linux/kthread.h>
 #include <linux/mm.h>
 #include <linux/mman.h>
 #include <linux/pid.h>
 #include <linux/ptrace.h>
+#include <linux/sched.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 #include <linux/sched/task.h>
@@ -97,17 +99,33 @@ enum nlcall_may nlcall_target_of(struct pid *pid, struct nlcall_target *target)
 	return may;
 }
 
+/*
+ * Unmapping needs memory itself. Where there is none just now, it is waited for
+ * a little: a process that ends gives back all of its memory anyway, and one that
+ * has reached its limit of mappings can wait for ever.
+ */
+static noinline void nlcall_give_back(unsigned long at, size_t len)
+{
+	const unsigned long until = jiffies + HZ / 25;
+
+	do {
+		if (vm_munmap(at, len) != -ENOMEM)
+			return;
+		schedule_timeout_killable(1);
+	} while (!fatal_signal_pending(current) && time_before(jiffies, until));
+}
+
 void nlcall_unmap(struct mm_struct *mm, unsigned long at, size_t len)
 {
 	if (current->mm == mm) {
-		vm_munmap(at, len);
+		nlcall_give_back(at, len);
 		return;
 	}
 	/* Of another process, by a kernel thread. Where it ends, its memory goes anyway. */
 	if (!mmget_not_zero(mm))
 		return;
 	kthread_use_mm(mm);
-	vm_munmap(at, len);
+	nlcall_give_back(at, len);
 	kthread_unuse_mm(mm);
 	mmput(mm);
 }

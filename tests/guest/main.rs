@@ -20,6 +20,7 @@ mod classic;
 mod command;
 mod crowd;
 mod examples;
+mod faults;
 mod harness;
 mod inline;
 mod languages;
@@ -80,6 +81,7 @@ fn main() -> ExitCode {
         ("languages", languages::TESTS),
         ("examples", &[examples::TESTS]),
         ("random_death", &[random_death::TESTS]),
+        ("faults", &[faults::TESTS]),
         ("random_events", &[random_events::TESTS]),
         ("random_processes", &[random_processes::TESTS]),
     ];

@@ -3,6 +3,7 @@
 //! The module with other parameters than it was loaded with.
 
 use nlcall_tests::{module, patience};
+use rustix::io::Errno;
 
 use crate::harness::skip;
 
@@ -14,12 +15,21 @@ pub struct Reloaded {
 impl Reloaded {
     /// Loads the module anew with these parameters.
     pub fn with(parameters: &str) -> Self {
+        let (reloaded, ()) = Self::by(|_| load(parameters));
+        reloaded
+    }
+
+    /// Unloads the module and has it loaded by this, which is told the old parameters.
+    pub fn by<R>(load: impl FnOnce(&str) -> R) -> (Self, R) {
         if module::file().is_none() {
             skip("NLCALL_MODULE does not name the module's file: it cannot be loaded anew");
         }
-        let before = module::parameters();
-        reload(parameters);
-        Self { before }
+        let reloaded = Self {
+            before: module::parameters(),
+        };
+        unload();
+        let result = load(&reloaded.before);
+        (reloaded, result)
     }
 
     /// Loads the module so that it serves the classic protocol, where it does not.
@@ -31,11 +41,18 @@ impl Reloaded {
 
 impl Drop for Reloaded {
     fn drop(&mut self) {
-        reload(&self.before);
+        unload();
+        load(&self.before);
     }
 }
 
-fn reload(parameters: &str) {
-    patience::until("the module goes", || module::unload().is_ok());
+fn unload() {
+    // Where loading failed there is none.
+    patience::until("the module goes", || {
+        matches!(module::unload(), Ok(()) | Err(Errno::NOENT))
+    });
+}
+
+fn load(parameters: &str) {
     module::load(parameters).expect("the module can be loaded again");
 }

@@ -67,6 +67,13 @@ impl Memory {
         Self { at, len }
     }
 
+    /// Gives pages other rights: `PROT_*`.
+    pub fn protect(self, protection: libc::c_int) {
+        // SAFETY: the pages are a test's own, which reaches them only by volatile copies.
+        let done = unsafe { libc::mprotect(self.address() as *mut _, self.len, protection) };
+        assert_eq!(done, 0, "mprotect");
+    }
+
     /// The part of it from `offset` on.
     pub fn from_offset(self, offset: usize) -> Self {
         assert!(offset <= self.len);

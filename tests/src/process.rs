@@ -149,6 +149,16 @@ impl Child {
         status
     }
 
+    /// Waits for its end for as long as tests have patience; none where it goes on.
+    pub fn wait_patiently(&mut self) -> Option<WaitStatus> {
+        let is_over = patience::holds_eventually(|| {
+            let status = waitpid(self.pid, Some(WaitPidFlag::WNOHANG)).expect("the child is ours");
+            self.ended = Some(status).filter(|status| *status != WaitStatus::StillAlive);
+            self.ended.is_some()
+        });
+        self.ended.filter(|_| is_over)
+    }
+
     /// Waits for its end, which must be a good one.
     pub fn succeed(&mut self) {
         let status = self.wait();

@@ -3,7 +3,7 @@
 //! Runs each test in a process of its own.
 
 mod isolation;
-mod traces;
+pub mod traces;
 
 use std::{
     cmp::Reverse,
@@ -25,7 +25,7 @@ const FULL: &str = "--full";
 /// Says at the end how long each test took.
 const TIMES: &str = "--times";
 /// Marks a line of a test's output that is worth showing although the test passed.
-const NOTE: &str = "note: ";
+const NOTE: &str = "remark: ";
 
 static IS_FULL: AtomicBool = AtomicBool::new(false);
 static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());

@@ -283,20 +283,14 @@ fn assert_are(results: &[CallResult], first: u64) {
     }
 }
 
-fn protect(memory: Memory, protection: i32) {
-    // SAFETY: the pages are the test's own.
-    let done = unsafe { libc::mprotect(memory.address() as *mut _, memory.len(), protection) };
-    assert_eq!(done, 0, "mprotect");
-}
-
 fn results_that_cannot_be_written_arrive_as_completions() {
     let mut socket = RawSocket::open();
     let read_only = Memory::pages(1);
     ResultsArray::begin(read_only, 10);
-    protect(read_only, libc::PROT_READ);
+    read_only.protect(libc::PROT_READ);
     let hidden = Memory::pages(1);
     ResultsArray::begin(hidden, 10);
-    protect(hidden, libc::PROT_NONE);
+    hidden.protect(libc::PROT_NONE);
     let kernel = 0xffff_8880_0000_0000;
     for address in [read_only.address(), hidden.address(), 8, kernel] {
         let answer = socket.submit_into(getpids(5), address);
@@ -308,7 +302,7 @@ fn results_that_cannot_be_written_arrive_as_completions() {
     // Two fit on the page before one that cannot be written.
     let pages = Memory::pages(2);
     let array = ResultsArray::begin(pages.from_offset(PAGE - ResultsArray::len(2)), 5);
-    protect(pages.from_offset(PAGE), libc::PROT_READ);
+    pages.from_offset(PAGE).protect(libc::PROT_READ);
     let answer = socket.submit_into(getpids(5), array.address());
     assert_eq!(answer.errno, 0, "{answer:?}");
     let written = array.results();

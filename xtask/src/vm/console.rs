@@ -40,18 +40,24 @@ const COMPLAINTS: &[&str] = &[
     r"^INFO: lockdep is turned off",
     r"^kmemleak: Memory pool empty",
     r"^unregister_netdevice: waiting for ",
-    r"page allocation failure",
+    WITHOUT_MEMORY,
     r"^ODEBUG: ",
     r"\bleft atomic context|\bscheduling while atomic|\bsleeping function called from invalid context",
 ];
 
 /// Lines that announce a trace that is no complaint: the kernel explains which process it ended for
-/// want of memory, which is the service that a program over its limit gets; or which allocation it
-/// let fail because a test asked for that.
+/// want of memory, which is the service that a program over its limit gets; or it let an allocation
+/// fail because a test asked for that, and whoever needed it may say so, too.
 const ANNOUNCES_TRACE: &[&str] = &[
     "invoked oom-killer: ",
     "FAULT_INJECTION: forcing a failure.",
 ];
+
+/// Says that an allocation failed, and comes before a trace.
+const WITHOUT_MEMORY: &str = "page allocation failure";
+
+/// How many lines behind the announcement the trace begins at the latest.
+const ANNOUNCED_WITHIN: usize = 20;
 
 static PATTERNS: LazyLock<RegexSet> = LazyLock::new(|| {
     RegexSet::new(COMPLAINTS).unwrap_or_else(|error| panic!("a pattern is wrong: {error}"))
@@ -60,17 +66,24 @@ static PATTERNS: LazyLock<RegexSet> = LazyLock::new(|| {
 /// Looks at a log line by line.
 #[derive(Debug, Default)]
 pub struct Scanner {
-    trace_is_announced: bool,
+    /// For so many lines more, a trace is announced.
+    announced: usize,
 }
 
 impl Scanner {
     /// Whether this line is a complaint.
     pub fn complains(&mut self, line: &str) -> bool {
         let message = without_time_stamp(line);
+        let is_announced = self.announced > 0;
+        self.announced = self.announced.saturating_sub(1);
         if ANNOUNCES_TRACE.iter().any(|line| message.contains(line)) {
-            self.trace_is_announced = true;
+            self.announced = ANNOUNCED_WITHIN;
         }
-        if message.starts_with("Call Trace:") && std::mem::take(&mut self.trace_is_announced) {
+        if is_announced && message.starts_with("Call Trace:") {
+            self.announced = 0;
+            return false;
+        }
+        if is_announced && message.contains(WITHOUT_MEMORY) {
             return false;
         }
         PATTERNS.is_match(message)
@@ -161,6 +174,27 @@ mod tests {
             "[ 9.0][  T77] name failslab, interval 1, probability 100, space 0, times 1"
         ));
         assert!(!scanner.complains("[ 9.0][  T77] Call Trace:"));
+        assert!(scanner.complains("[ 9.1][  T77] Call Trace:"));
+    }
+
+    #[test]
+    fn who_needed_what_failed_may_say_so() {
+        let mut scanner = Scanner::default();
+        let needs = "[ 9.0][  T77] ft: page allocation failure: order:3, mode:0xcc0(GFP_KERNEL)";
+        assert!(scanner.complains(needs));
+        assert!(!scanner.complains("[ 9.0][  T77] FAULT_INJECTION: forcing a failure."));
+        assert!(!scanner.complains(needs));
+        assert!(!scanner.complains("[ 9.0][  T77] Call Trace:"));
+        assert!(scanner.complains(needs));
+    }
+
+    #[test]
+    fn what_was_announced_long_ago_is_a_complaint() {
+        let mut scanner = Scanner::default();
+        assert!(!scanner.complains("[ 9.0][  T77] FAULT_INJECTION: forcing a failure."));
+        for _ in 0..ANNOUNCED_WITHIN {
+            assert!(!scanner.complains("[ 9.0][  T77] nlcall: nothing"));
+        }
         assert!(scanner.complains("[ 9.1][  T77] Call Trace:"));
     }
 

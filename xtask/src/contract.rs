@@ -23,7 +23,10 @@ use crate::exit::{
     self,
     Exit, //
 };
-use crate::sandbox::Sandbox;
+use crate::sandbox::{
+    Checks,
+    Sandbox, //
+};
 use crate::tally::Tally;
 use crate::test::check;
 use crate::vm::{
@@ -60,7 +63,7 @@ pub fn run(sandbox: &Sandbox, full: bool) -> Result<Tally> {
         "vm: a complaint of the guest's kernel fails the run and shows its log",
         complaint_fails(sandbox),
     );
-    if sandbox.is_debug() {
+    if sandbox.checks() == Some(Checks::All) {
         tally += check(
             "vm: everything that the debug kernel is for is switched on",
             checkers_are_on(sandbox),

@@ -35,7 +35,7 @@ pub fn run(sandbox: &Sandbox, minutes: u64) -> Result<u8> {
     command.push(minutes.to_string().into());
     let options = vm::Options {
         timeout: Duration::from_secs(60 * minutes) + BESIDES * sandbox.patience(),
-        leaks: sandbox.is_debug(),
+        leaks: sandbox.finds_leaks(),
         command,
         ..vm::Options::default()
     };

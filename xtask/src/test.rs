@@ -23,6 +23,7 @@ use crate::dist;
 use crate::header;
 use crate::licences;
 use crate::sandbox::{
+    Checks,
     Choice,
     Extra,
     Sandbox, //
@@ -63,6 +64,16 @@ const DEBUG_RECORD: Record = Record {
     title: "The long test run on the kernel that checks",
     command: "cargo xtask test --full --kernel debug",
 };
+/// That of the one with the kernel that looks for data races.
+const KCSAN_RECORD: Record = Record {
+    file: "docs/results/test-kcsan.md",
+    title: "The long test run on the kernel that looks for data races",
+    command: "cargo xtask test --full --kernel kcsan",
+};
+/// What a short run leaves out, and how to run it.
+const REST: &str = "this was the short run; the rest: `cargo xtask test` with --full, --oracle, \
+                    --kernel debug, --kernel kcsan, --kernel 7.2; `cargo xtask soak`; the fuzzers \
+                    (docs/reliability.md)";
 
 /// Runs them and returns the exit status. The last line of the output is the sum.
 pub fn run(choice: Option<&Choice>, full: bool) -> Result<u8> {
@@ -95,10 +106,10 @@ pub fn run(choice: Option<&Choice>, full: bool) -> Result<u8> {
     let guest = guest_tests(&sandbox, full)?;
     total += guest.tally;
     if full {
-        let record = if sandbox.is_debug() {
-            DEBUG_RECORD
-        } else {
-            RECORD
+        let record = match sandbox.checks() {
+            None => RECORD,
+            Some(Checks::All) => DEBUG_RECORD,
+            Some(Checks::Races) => KCSAN_RECORD,
         };
         let path = checkout::root().join(record.file);
         write_result(&record, &sandbox, &guest, total, begun.elapsed())?;
@@ -106,6 +117,9 @@ pub fn run(choice: Option<&Choice>, full: bool) -> Result<u8> {
     }
     if total.ignored > 0 {
         say!("{} tests were left out; each says why above", total.ignored);
+    }
+    if !full {
+        say!("{REST}");
     }
     say!(
         "kernel {}, {} s",
@@ -171,7 +185,7 @@ fn guest_tests(sandbox: &Sandbox, full: bool) -> Result<GuestResult> {
     let limit = if full { FULL_LIMIT } else { LIMIT };
     let options = vm::Options {
         timeout: limit * sandbox.patience(),
-        leaks: sandbox.is_debug(),
+        leaks: sandbox.finds_leaks(),
         command,
         ..vm::Options::default()
     };

@@ -3,6 +3,7 @@
 //! What a kernel built for it checks about itself.
 
 use std::fs;
+use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
@@ -25,6 +26,17 @@ const ROUNDS: u32 = 3;
 const CACHES: &str = "/sys/kernel/slab";
 /// How lockdep is.
 const LOCKS: &str = "/proc/lockdep_stats";
+
+/// Data races: switched on and off there, and how it has been.
+const RACES: &str = "/sys/kernel/debug/kcsan";
+
+/// Switches on what is off while the kernel boots, where it is there.
+pub fn switch_on() -> Result<()> {
+    if Path::new(RACES).exists() {
+        fs::write(RACES, "on").with_context(|| format!("switching {RACES} on"))?;
+    }
+    Ok(())
+}
 
 /// Fails where the kernel has lost memory. It writes each piece into its log, with the place that
 /// allocated it.
@@ -53,14 +65,26 @@ fn forget_free_objects() -> Result<()> {
 
 /// Fails where a checker has switched itself off: what it would have found, nobody knows.
 pub fn are_still_on() -> Result<()> {
-    // A kernel without lockdep has no such file.
-    let Ok(stats) = fs::read_to_string(LOCKS) else {
-        return Ok(());
-    };
-    if lock_checks_are_on(&stats) {
-        return Ok(());
+    // A kernel without a checker has no such file.
+    if fs::read_to_string(LOCKS).is_ok_and(|stats| !lock_checks_are_on(&stats)) {
+        bail!("the kernel does not check its locks any more ({LOCKS}: debug_locks is not 1)");
     }
-    bail!("the kernel does not check its locks any more ({LOCKS}: debug_locks is not 1)");
+    if fs::read_to_string(RACES).is_ok_and(|stats| !race_checks_are_on(&stats)) {
+        bail!(
+            "the kernel has not watched for data races ({RACES}: it is off, or set no watchpoint)"
+        );
+    }
+    Ok(())
+}
+
+/// Whether it is on, and has watched addresses.
+fn race_checks_are_on(stats: &str) -> bool {
+    let value = |name: &str| {
+        let mut lines = stats.lines().filter_map(|line| line.split_once(": "));
+        let (_, value) = lines.find(|(key, _)| *key == name)?;
+        value.trim().parse::<u64>().ok()
+    };
+    value("enabled") == Some(1) && value("setup_watchpoints") > Some(0)
 }
 
 fn lock_checks_are_on(stats: &str) -> bool {
@@ -82,5 +106,19 @@ mod tests {
         assert!(lock_checks_are_on(&stats(1)));
         assert!(!lock_checks_are_on(&stats(0)));
         assert!(!lock_checks_are_on(" lock-classes: 1\n"));
+    }
+
+    #[test]
+    fn kcsan_says_whether_it_watched() {
+        let stats = |enabled, watchpoints| {
+            format!(
+                "enabled: {enabled}\nused_watchpoints: 0\nsetup_watchpoints: {watchpoints}\n\
+                 data_races: 3\n\nblacklisted functions: none\n"
+            )
+        };
+        assert!(race_checks_are_on(&stats(1, 1200)));
+        assert!(!race_checks_are_on(&stats(0, 1200)));
+        assert!(!race_checks_are_on(&stats(1, 0)));
+        assert!(!race_checks_are_on(""));
     }
 }

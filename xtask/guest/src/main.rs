@@ -78,6 +78,7 @@ fn run(finished: &mut Option<Finished>) -> Result<Finished> {
     mounts::mount_shares(&job.shares)?;
     network::set_up()?;
     set_limits(job.patience)?;
+    checkers::switch_on()?;
     if let Some(parameters) = &job.module {
         module::load(parameters)?;
     }

@@ -25,6 +25,7 @@ use anyhow::{
     Result, //
 };
 
+pub use self::debug::Checks;
 use self::layout::Layout;
 use crate::cache::Lock;
 use crate::chamber::Chamber;
@@ -130,21 +131,21 @@ const MAKE_COMPILERS: &[&str] = &["CC=gcc-14", "HOSTCC=gcc-14"];
 pub enum Choice {
     /// A stock one.
     Stock(Request),
-    /// The one that checks, made of the newest stock one's source.
-    Debug,
+    /// One that checks, made of the newest stock one's source.
+    Debug(Checks),
 }
 
 impl FromStr for Choice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            debug::NAME => Ok(Self::Debug),
-            _ => text
-                .parse()
-                .map(Self::Stock)
-                .map_err(|error| format!("{error}; {:?} is the one that checks", debug::NAME)),
+        if let Some(checks) = Checks::EACH.into_iter().find(|it| it.name() == text) {
+            return Ok(Self::Debug(checks));
         }
+        text.parse().map(Self::Stock).map_err(|error| {
+            let [all, races] = Checks::EACH.map(Checks::name);
+            format!("{error}; {all:?} is the one that checks, and {races:?} looks for data races")
+        })
     }
 }
 
@@ -172,11 +173,11 @@ impl Sandbox {
         let layout = Layout::find(PACKAGES)?;
         let request = match choice {
             Some(Choice::Stock(request)) => Some(request),
-            Some(Choice::Debug) | None => None,
+            Some(Choice::Debug(_)) | None => None,
         };
         let kernel = Self::stock_kernel(&layout, request)?;
         let debug = match choice {
-            Some(Choice::Debug) => Some(Self::debug_kernel(&layout, &kernel)?),
+            Some(Choice::Debug(checks)) => Some(Self::debug_kernel(&layout, &kernel, *checks)?),
             Some(Choice::Stock(_)) | None => None,
         };
         Ok(Self {
@@ -198,8 +199,8 @@ impl Sandbox {
         }
     }
 
-    fn debug_kernel(layout: &Layout, kernel: &Kernel) -> Result<DebugKernel> {
-        let place = debug::Place::of(kernel);
+    fn debug_kernel(layout: &Layout, kernel: &Kernel, checks: Checks) -> Result<DebugKernel> {
+        let place = debug::Place::of(kernel, checks);
         let step = place.kernel_step(kernel);
         let release = match layout.note(&step) {
             Some(release) => release,
@@ -254,9 +255,19 @@ impl Sandbox {
         }
     }
 
-    /// Whether the kernel is the one that checks.
+    /// Whether the kernel is one that checks.
     pub fn is_debug(&self) -> bool {
         self.debug.is_some()
+    }
+
+    /// What the kernel checks, if it is one that does.
+    pub fn checks(&self) -> Option<Checks> {
+        self.debug.as_ref().map(|debug| debug.place.checks)
+    }
+
+    /// Whether the kernel keeps account of its memory.
+    pub fn finds_leaks(&self) -> bool {
+        self.checks().is_some_and(Checks::finds_leaks)
     }
 
     /// How often longer than in a stock kernel everything may take.
@@ -297,7 +308,8 @@ impl Sandbox {
             Some(debug) => make
                 .folder(&debug.place.folder)
                 .args(debug::MAKE_COMPILERS.iter().copied())
-                .args(debug::MAKE_VARIABLES.iter().copied()),
+                .args(debug::MAKE_VARIABLES.iter().copied())
+                .args(debug.place.checks.of_module().iter().copied()),
         };
         make
     }
@@ -331,8 +343,11 @@ impl fmt::Display for Sandbox {
             None => self.kernel.fmt(f),
             Some(debug) => write!(
                 f,
-                "{} (debug {}, from the source of Debian {})",
-                debug.release, debug.place.key, self.kernel.package_version
+                "{} ({} {}, from the source of Debian {})",
+                debug.release,
+                debug.place.checks.name(),
+                debug.place.key,
+                self.kernel.package_version
             ),
         }
     }
@@ -343,8 +358,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_kernel_that_checks_has_a_name_among_the_versions() {
-        assert_eq!("debug".parse(), Ok(Choice::Debug));
+    fn the_kernels_that_check_have_names_among_the_versions() {
+        assert_eq!("debug".parse(), Ok(Choice::Debug(Checks::All)));
+        assert_eq!("kcsan".parse(), Ok(Choice::Debug(Checks::Races)));
         assert_eq!("7.3".parse(), Ok(Choice::Stock("7.3".parse().unwrap())));
         for wrong in ["6.12", "debugger", ""] {
             let error = wrong.parse::<Choice>().unwrap_err();

@@ -412,7 +412,8 @@ impl Steps<'_> {
         let outside = self.layout.outside(&place.folder);
         fs::create_dir_all(&outside).with_context(|| format!("making {outside:?}"))?;
         let fragment = outside.join(debug::FRAGMENT);
-        fs::write(&fragment, debug::fragment()).with_context(|| format!("writing {fragment:?}"))?;
+        fs::write(&fragment, place.checks.fragment())
+            .with_context(|| format!("writing {fragment:?}"))?;
         let allconfig = format!(
             "KCONFIG_ALLCONFIG={}",
             place.folder.join(debug::FRAGMENT).display()
@@ -424,6 +425,7 @@ impl Steps<'_> {
                 .arg(format!("O={}", place.folder.display()))
                 .args(debug::MAKE_COMPILERS.iter().copied())
                 .args(debug::MAKE_VARIABLES.iter().copied())
+                .args(place.checks.of_kernel().iter().copied())
                 .args(targets.iter().copied())
                 .command()
         };
@@ -432,7 +434,7 @@ impl Steps<'_> {
             fs::read_to_string(&path).with_context(|| format!("reading {path:?}"))
         };
         stage.run(make(&[&allconfig, "allnoconfig"])?)?;
-        let lost = debug::lost_options(&read(".config")?);
+        let lost = place.checks.lost_options(&read(".config")?);
         ensure!(
             lost.is_empty(),
             "these options of the debug kernel need something that its configuration or the \

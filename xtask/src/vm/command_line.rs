@@ -2,7 +2,10 @@
 
 //! The kernel's command line.
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{
+    Checks,
+    Sandbox, //
+};
 
 /// A panic reboots at once, which ends the machine.
 const ALWAYS: &str = "console=ttyS0 panic=-1 rdinit=/init";
@@ -15,10 +18,9 @@ const WORKQUEUE_SECONDS: u32 = 30;
 
 /// For the sandbox's kernel, with its watch over leaks or without.
 pub fn of(sandbox: &Sandbox, leaks: bool) -> String {
-    if sandbox.is_debug() {
-        of_debug_kernel(sandbox.patience(), leaks)
-    } else {
-        of_stock_kernel()
+    match sandbox.checks() {
+        None => of_stock_kernel(),
+        Some(checks) => of_debug_kernel(checks, sandbox.patience(), leaks),
     }
 }
 
@@ -26,18 +28,19 @@ fn of_stock_kernel() -> String {
     format!("{ALWAYS} rcupdate.rcu_cpu_stall_timeout={STALL_SECONDS}")
 }
 
-fn of_debug_kernel(patience: u32, leaks: bool) -> String {
+fn of_debug_kernel(checks: Checks, patience: u32, leaks: bool) -> String {
     let stall = (STALL_SECONDS * patience).min(MOST_STALL_SECONDS);
     let workqueue = WORKQUEUE_SECONDS * patience;
-    // Keeping account of each allocation takes time, which only a search for leaks is worth.
-    let kmemleak = if leaks {
-        "kmemleak=on kmemleak.verbose=1"
-    } else {
-        "kmemleak=off"
+    let checkers = match checks {
+        // Keeping account of each allocation takes time, which only a search for leaks is worth.
+        Checks::All if leaks => " kmemleak=on kmemleak.verbose=1",
+        Checks::All => " kmemleak=off",
+        // Eight times as many accesses are watched as by default.
+        Checks::Races => " kcsan.skip_watch=500",
     };
     format!(
-        "{ALWAYS} rcupdate.rcu_cpu_stall_timeout={stall} workqueue.watchdog_thresh={workqueue} \
-         {kmemleak}"
+        "{ALWAYS} rcupdate.rcu_cpu_stall_timeout={stall} workqueue.watchdog_thresh={workqueue}\
+         {checkers}"
     )
 }
 
@@ -54,11 +57,12 @@ mod tests {
 
     #[test]
     fn a_slow_kernel_has_more_time_and_no_more_than_the_kernel_takes() {
-        let line = of_debug_kernel(8, false);
+        let line = of_debug_kernel(Checks::All, 8, false);
         assert!(line.contains("rcu_cpu_stall_timeout=300 "), "{line}");
         assert!(line.contains("watchdog_thresh=240 "), "{line}");
         assert!(line.ends_with(" kmemleak=off"), "{line}");
-        assert!(of_debug_kernel(2, true).contains("rcu_cpu_stall_timeout=120 "));
-        assert!(of_debug_kernel(2, true).contains(" kmemleak=on "));
+        assert!(of_debug_kernel(Checks::All, 2, true).contains("rcu_cpu_stall_timeout=120 "));
+        assert!(of_debug_kernel(Checks::All, 2, true).contains(" kmemleak=on "));
+        assert!(!of_debug_kernel(Checks::Races, 2, false).contains("kmemleak"));
     }
 }

@@ -9,6 +9,8 @@ use regex::{
     RegexSet, //
 };
 
+use super::race;
+
 /// What the kernel says when something is wrong. A line matches behind its time stamp.
 const COMPLAINTS: &[&str] = &[
     r"^WARNING: ",
@@ -68,12 +70,17 @@ static PATTERNS: LazyLock<RegexSet> = LazyLock::new(|| {
 pub struct Scanner {
     /// For so many lines more, a trace is announced.
     announced: usize,
+    race: race::Reader,
 }
 
 impl Scanner {
     /// Whether this line is a complaint.
     pub fn complains(&mut self, line: &str) -> bool {
         let message = without_time_stamp(line);
+        // The kernel's own races are for those who work on it.
+        if self.race.is_part(message) {
+            return self.race.is_of_module(message);
+        }
         let is_announced = self.announced > 0;
         self.announced = self.announced.saturating_sub(1);
         if ANNOUNCES_TRACE.iter().any(|line| message.contains(line)) {
@@ -196,6 +203,26 @@ mod tests {
             assert!(!scanner.complains("[ 9.0][  T77] nlcall: nothing"));
         }
         assert!(scanner.complains("[ 9.1][  T77] Call Trace:"));
+    }
+
+    #[test]
+    fn a_race_is_a_complaint_where_the_module_has_a_part_in_it() {
+        let report = |function: &str| {
+            let mut scanner = Scanner::default();
+            [
+                "[ 9.0][  T77] BUG: KCSAN: data-race in one / another",
+                "[ 9.0][  T77] ",
+                "[ 9.0][  T77] read to 0xffff888104b2c9c8 of 8 bytes by task 9 on cpu 1:",
+                function,
+                "[ 9.0][  T77] Reported by Kernel Concurrency Sanitizer on:",
+                "[ 9.0][  T77] Call Trace:",
+            ]
+            .map(|line| scanner.complains(line))
+        };
+        let complaints = report("[ 9.0][  T77]  nlcall_notify+0x1f/0x80 [nlcall]");
+        assert_eq!(complaints, [false, false, false, true, false, true]);
+        let complaints = report("[ 9.0][  T77]  do_sys_poll+0x416/0x5a0");
+        assert_eq!(complaints, [false, false, false, false, false, true]);
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod command_line;
 mod console;
 mod initramfs;
 mod machine;
+mod race;
 mod relay;
 mod run_folder;
 mod share;

@@ -11,7 +11,7 @@ use std::{
 };
 
 use nlcall::raw::SessionInfo;
-use nlcall_tests::{patience, session};
+use nlcall_tests::{patience, seccomp::Filter, session};
 
 use crate::harness::{tests, Test};
 
@@ -20,6 +20,7 @@ pub const TESTS: &[Test] = tests![
     each_process_has_a_session_of_its_own,
     the_summary_says_how_calls_travelled,
     programs_that_cannot_be_run_so_are_refused,
+    a_kernel_that_gives_no_call_back_is_told,
     the_trace_has_a_line_for_each_call,
     the_status_is_the_programs,
     the_session_cannot_be_closed,
@@ -159,14 +160,24 @@ fn the_summary_says_how_calls_travelled() {
     assert!(rows.iter().all(|row| row.numbers["worker"] == 0));
 }
 
+/// A program is not run, for this reason.
+fn refused(program: &str, why: &str) {
+    let output = nlcall(&["run", "--", program]);
+    let said = text(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(output.stdout.is_empty() && said.contains(why), "{said}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+fn a_kernel_that_gives_no_call_back_is_told() {
+    // What such a kernel says to `PR_SET_SYSCALL_USER_DISPATCH`.
+    const SET_DISPATCH: u32 = 59;
+    let refusal = libc::SECCOMP_RET_ERRNO | libc::EINVAL as u32;
+    Filter::with_argument(libc::SYS_prctl, 0, SET_DISPATCH, refusal).install();
+    refused("true", "CONFIG_SYSCALL_USER_DISPATCH");
+}
+
 fn programs_that_cannot_be_run_so_are_refused() {
-    let refused = |program: &str, why: &str| {
-        let output = nlcall(&["run", "--", program]);
-        let said = text(&output.stderr);
-        assert_eq!(output.status.code(), Some(2), "{said}");
-        assert!(output.stdout.is_empty() && said.contains(why), "{said}");
-        assert_eq!(said.lines().count(), 1, "{said}");
-    };
     refused("nlcall", "linked statically");
     refused("no-such-command", "command not found");
     refused("/etc/hostname", "no program");

@@ -55,6 +55,7 @@ pub fn run(options: &RunOptions, json: bool) -> Result<Status, Failure> {
     target::check(&program).map_err(Failure::Program)?;
     let session = Session::open()?;
     check_access(&session)?;
+    target::check_kernel().map_err(Failure::Program)?;
     let failed = |error| Failure::Run(error);
     let (reader, writer) = match options.trace {
         true => trace_sockets().map(|(a, b)| (Some(a), Some(b))),

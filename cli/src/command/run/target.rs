@@ -67,6 +67,12 @@ pub enum Unfit {
     /// Not for this processor.
     #[error("{0} is no program for x86-64 Linux")]
     Foreign(String),
+    /// Whatever it is, on this kernel.
+    #[error(
+        "this kernel gives no system call back to its program: it was built without \
+         CONFIG_SYSCALL_USER_DISPATCH"
+    )]
+    Kernel,
     /// Script after script.
     #[error("{0}: scripts are interpreted by scripts more than {MAX_DEPTH} deep")]
     TooDeep(String),
@@ -89,6 +95,18 @@ pub fn find(name: &OsStr) -> Result<PathBuf, Unfit> {
         })
         .find(|file| file.is_file() && access(file, Access::EXEC_OK).is_ok())
         .ok_or_else(|| Unfit::NotFound(name.to_string_lossy().into_owned()))
+}
+
+/// Checks that the kernel can hand a program's system calls to a library in it.
+pub fn check_kernel() -> Result<(), Unfit> {
+    use linux_raw_sys::prctl::{PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF};
+
+    let (set, off) = (PR_SET_SYSCALL_USER_DISPATCH, PR_SYS_DISPATCH_OFF);
+    // SAFETY: switches off what is not on: this program's calls are its own.
+    match unsafe { libc::prctl(set as libc::c_int, off, 0, 0, 0) } {
+        0 => Ok(()),
+        _ => Err(Unfit::Kernel),
+    }
 }
 
 /// Checks a program, or the interpreter of a script.

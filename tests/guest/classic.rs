@@ -7,11 +7,17 @@ use std::{
     os::fd::{AsFd, AsRawFd, OwnedFd},
 };
 
-use netlink_sys::{Socket, SocketAddr};
+use netlink_sys::Socket;
 use nix::unistd::Pid;
-use nlcall_abi::{Readi, CLASSIC_PROTOCOL};
+use nlcall_abi::Readi;
 use nlcall_tests::{
-    memory::Memory, patience, pipe::Pipe, process::Child, seccomp::Filter, session, threads,
+    classic::{message, socket},
+    memory::Memory,
+    patience,
+    pipe::Pipe,
+    process::Child,
+    seccomp::Filter,
+    session, threads,
 };
 use rustix::net::{recv, RecvFlags};
 use zerocopy::{FromBytes, IntoBytes};
@@ -62,7 +68,7 @@ impl Classic {
     }
 
     fn send(&self, readi: &Readi) {
-        self.send_bytes(&message(readi.as_bytes()));
+        self.send_bytes(&message(0, readi.as_bytes()));
     }
 
     fn send_bytes(&self, bytes: &[u8]) {
@@ -72,15 +78,6 @@ impl Classic {
     fn receive(&self) -> Echo {
         receive(&self.socket)
     }
-}
-
-fn socket() -> Socket {
-    let mut socket = Socket::new(CLASSIC_PROTOCOL as isize).expect("protocol 28 is served");
-    socket.bind_auto().expect("binding");
-    socket
-        .connect(&SocketAddr::new(0, 0))
-        .expect("connecting to the kernel");
-    socket
 }
 
 fn send(socket: &Socket, bytes: &[u8]) {
@@ -103,14 +100,6 @@ fn receive(socket: &Socket) -> Echo {
 }
 
 /// A message as the early demonstration's program made it: no flags, a type that means nothing.
-fn message(payload: &[u8]) -> Vec<u8> {
-    let mut bytes = (16 + payload.len() as u32).to_ne_bytes().to_vec();
-    bytes.extend_from_slice(&[0; 12]);
-    bytes.extend_from_slice(payload);
-    bytes.resize(bytes.len().next_multiple_of(4), 0);
-    bytes
-}
-
 fn read(fd: i32, memory: Memory) -> Readi {
     Readi {
         pid: Pid::this().as_raw(),
@@ -218,11 +207,11 @@ fn a_filter_of_the_sender_decides() {
         );
         denied.install();
         let readi = read(pipe.reader.as_raw_fd(), Memory::zeroed(4));
-        send(&socket, &message(readi.as_bytes()));
+        send(&socket, &message(0, readi.as_bytes()));
         assert_read(receive(&socket), &readi, -libc::EDOM);
         // Of another descriptor it says nothing.
         let other = read(999, Memory::zeroed(4));
-        send(&socket, &message(other.as_bytes()));
+        send(&socket, &message(0, other.as_bytes()));
         assert_read(receive(&socket), &other, -libc::EBADF);
     });
     child.succeed();
@@ -246,14 +235,14 @@ fn a_copy_of_the_socket_serves_nobody_else() {
 
 fn a_short_message_is_rejected() {
     let classic = Classic::open();
-    classic.send_bytes(&message(&[0; 8]));
+    classic.send_bytes(&message(0, &[0; 8]));
     let Echo::Rejected(errno) = classic.receive() else {
         panic!("it is rejected")
     };
     assert_eq!(errno, libc::EINVAL);
     // A header that claims more than there is gets no answer; the next message does.
     let readi = read(-1, Memory::zeroed(4));
-    let mut long = message(readi.as_bytes());
+    let mut long = message(0, readi.as_bytes());
     long[0] = 200;
     classic.send_bytes(&long);
     classic.send(&readi);
@@ -265,7 +254,7 @@ fn close_ends_a_read_in_flight() {
     let pipe = Pipe::new();
     let readi = read(pipe.reader.as_raw_fd(), Memory::zeroed(4));
     socket
-        .send(&message(readi.as_bytes()), 0)
+        .send(&message(0, readi.as_bytes()), 0)
         .expect("the message is sent");
     patience::until("the read blocks", || {
         session::all().iter().any(|it| it.blocked == 1)
@@ -287,6 +276,7 @@ fn several_messages_of_one_datagram_are_served() {
     let mut bytes = Vec::new();
     for memory in &memories {
         bytes.extend(message(
+            0,
             read(pipe.reader.as_fd().as_raw_fd(), *memory).as_bytes(),
         ));
     }

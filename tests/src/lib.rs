@@ -7,6 +7,7 @@
 
 pub mod audit;
 pub mod calls;
+pub mod classic;
 pub mod config;
 pub mod event;
 pub mod files;

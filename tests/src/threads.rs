@@ -33,6 +33,12 @@ pub fn of(pid: Pid) -> Vec<Thread> {
     inside(&pid.to_string())
 }
 
+/// The first thread of a process, which may have ended before the others; none when there is no such
+/// process.
+pub fn first(pid: Pid) -> Option<Thread> {
+    parse(&fs::read_to_string(format!("/proc/{pid}/stat")).ok()?)
+}
+
 /// All threads of this process, also where it has another id in the namespace that `/proc` shows.
 pub fn of_this_process() -> Vec<Thread> {
     inside("self")

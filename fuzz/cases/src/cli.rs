@@ -24,10 +24,7 @@ use nlcall_cli::{
 use nlcall_kmod::{parse::Submit, reject::errno};
 use nlcall_run::shared::RECORD_LEN;
 
-use crate::client::is_parsed;
-
-/// Bytes of `nlmsghdr` and `genlmsghdr`.
-const HEADERS: usize = 20;
+use crate::client::{is_parsed, pieces, HEADERS};
 
 thread_local! {
     /// Made once: that takes longer than a case.
@@ -212,7 +209,6 @@ pub fn layouts(bytes: &[u8]) {
 /// bytes.
 pub fn records(bytes: &[u8]) {
     let mut lines = Lines::default();
-    let mut rest = bytes;
     let mut records = 0;
     let mut shown = 0;
     let mut check = |text: String| {
@@ -223,14 +219,9 @@ pub fn records(bytes: &[u8]) {
         );
         shown += text.lines().count();
     };
-    while let Some((len, behind)) = rest.split_first_chunk() {
-        let len = usize::from(u16::from_ne_bytes(*len))
-            .min(behind.len())
-            .min(RECORD_LEN);
-        let (record, others) = behind.split_at(len);
+    for record in pieces(bytes, RECORD_LEN) {
         check(lines.of(record));
         records += 1;
-        rest = others;
     }
     check(lines.rest());
     assert!(shown <= records, "a line for each call");

@@ -32,18 +32,22 @@ const ACK_TLVS: u16 = 0x200;
 const FAMILY: u16 = 0x42;
 
 /// Bytes of `nlmsghdr` and `genlmsghdr`.
-const HEADERS: usize = 20;
+pub const HEADERS: usize = 20;
+
+/// Pieces of at most so many bytes: the length of each in two bytes, and its bytes.
+pub fn pieces(mut rest: &[u8], most: usize) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (len, behind) = rest.split_first_chunk()?;
+        let len = usize::from(u16::from_ne_bytes(*len));
+        let (piece, others) = behind.split_at(len.min(behind.len()).min(most));
+        rest = others;
+        Some(piece)
+    })
+}
 
 /// Datagrams as they are: the length of each in two bytes, and its bytes.
 pub fn answers(bytes: &[u8]) {
-    let mut datagrams = Vec::new();
-    let mut rest = bytes;
-    while let Some((len, behind)) = rest.split_first_chunk() {
-        let len = usize::from(u16::from_ne_bytes(*len)).min(behind.len());
-        let (datagram, others) = behind.split_at(len);
-        datagrams.push(datagram.to_vec());
-        rest = others;
-    }
+    let mut datagrams: Vec<_> = pieces(bytes, usize::MAX).map(<[u8]>::to_vec).collect();
     let heard = hear(datagrams.clone());
     let results = heard.completions.len() * size_of::<CallResult>();
     assert!(results <= bytes.len(), "{heard:?}");

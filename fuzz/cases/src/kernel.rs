@@ -4,7 +4,7 @@
 
 use std::{collections::BTreeMap, num::NonZeroUsize};
 
-use arbitrary::{Arbitrary, Unstructured};
+use arbitrary::Unstructured;
 use nlcall_abi::{
     cancel, config, flag, submit as attribute, ArgKind, Call, Outcome, Readi, Restart, Verdict,
     MAX_AREA, MAX_OUTPUT, REACH,
@@ -50,10 +50,7 @@ pub fn submit(bytes: &[u8]) {
 /// A SUBMIT that was made: accepted exactly where it is right, however it is laid out.
 pub fn calls(choices: &[u8]) {
     let mut choices = Unstructured::new(choices);
-    let (Ok(form), Ok(message)) = (
-        Form::arbitrary(&mut choices),
-        Message::arbitrary(&mut choices),
-    ) else {
+    let Ok((form, message)) = choices.arbitrary::<(Form, Message)>() else {
         return;
     };
     let (usual, _) = message.write(Form::USUAL);
@@ -315,10 +312,7 @@ fn is_right(message: &Message) -> bool {
 /// The entries of an accepted message while its INLINE calls are made.
 pub fn entries(choices: &[u8]) {
     let mut choices = Unstructured::new(choices);
-    let (Ok(form), Ok(message)) = (
-        Form::arbitrary(&mut choices),
-        Message::arbitrary(&mut choices),
-    ) else {
+    let Ok((form, message)) = choices.arbitrary::<(Form, Message)>() else {
         return;
     };
     let (mut attrs, places) = message.write(form);

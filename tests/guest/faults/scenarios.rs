@@ -6,7 +6,6 @@
 
 use std::{collections::BTreeSet, fs, os::fd::AsRawFd, time::Duration};
 
-use netlink_sys::{Socket, SocketAddr};
 use nix::sys::{
     signal::{raise, Signal},
     wait::WaitStatus,
@@ -18,10 +17,11 @@ use nlcall::{
     },
     Error,
 };
-use nlcall_abi::{CallResult, Readi, ResultsHeader, CLASSIC_PROTOCOL};
+use nlcall_abi::{CallResult, Readi, ResultsHeader};
 use nlcall_tests::{
     audit::Daemon,
     calls::{self, inline},
+    classic,
     memory::{Memory, PAGE},
     patience,
     pipe::Pipe,
@@ -614,11 +614,7 @@ fn an_audited_exit(window: &Window<'_>) {
 fn classic_reads(window: &Window<'_>) {
     const ATTEMPTS: usize = 5;
 
-    let mut socket = Socket::new(CLASSIC_PROTOCOL as isize).expect("protocol 28 is served");
-    socket.bind_auto().expect("binding");
-    socket
-        .connect(&SocketAddr::new(0, 0))
-        .expect("connecting to the kernel");
+    let socket = classic::socket();
     fs::write("file", "abcdefgh").expect("a file");
     let file = fs::File::open("file").expect("a plain open");
     let memory = Memory::zeroed(4);
@@ -629,15 +625,11 @@ fn classic_reads(window: &Window<'_>) {
         count: 4,
         ..Readi::default()
     };
-    let message = |payload: &[u8]| {
-        let mut bytes = (16 + payload.len() as u32).to_ne_bytes().to_vec();
-        bytes.extend([0; 12]);
-        bytes.extend(payload);
-        bytes
-    };
     // An echo or an error; or that there was no memory for either.
     let exchange = |payload: &[u8]| {
-        socket.send(&message(payload), 0).expect("it is sent");
+        socket
+            .send(&classic::message(0, payload), 0)
+            .expect("it is sent");
         let mut buffer = [0; 4096];
         match recv(&socket, &mut buffer[..], RecvFlags::TRUNC) {
             Ok(_) => {}

@@ -6,6 +6,7 @@ use fastrand::Rng;
 use nlcall_abi::{flag, submit, ArgKind, Call, Command, Readi, Reloc, ARG_KIND_BITS};
 use nlcall_spec::{AttributeSet, Exchange, Spec, SPEC};
 use nlcall_tests::{
+    classic,
     memory::Memory,
     message::{Message, ACK, DUMP, REQUEST},
 };
@@ -407,10 +408,5 @@ pub fn readi(random: &mut Rng, world: &World) -> Vec<u8> {
         count: random.i32(-1..64),
         padding: [0; 4],
     };
-    let mut bytes = (16 + size_of::<Readi>() as u32).to_ne_bytes().to_vec();
-    bytes.extend([0; 4]);
-    bytes.extend(random.u32(..).to_ne_bytes());
-    bytes.extend([0; 4]);
-    bytes.extend(readi.as_bytes());
-    bytes
+    classic::message(random.u32(..), readi.as_bytes())
 }

@@ -6,7 +6,6 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    fs,
     ptr::{null_mut, NonNull},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
@@ -23,7 +22,10 @@ use nix::{
     },
     unistd::Pid,
 };
-use nlcall_tests::process::{exit_now, fork_unwatched};
+use nlcall_tests::{
+    process::{exit_now, fork_unwatched},
+    threads,
+};
 use rustix::process::{wait, WaitOptions};
 
 use super::{grammar::Grammar, sender};
@@ -201,10 +203,6 @@ fn look(shared: &Shared, pid: Pid, sender: &mut Sender) {
 
 /// Whether its first thread sleeps, is stopped, or has ended before the others.
 fn is_asleep(pid: Pid) -> bool {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    let state = stat
-        .rsplit(')')
-        .next()
-        .and_then(|rest| rest.trim().chars().next());
-    matches!(state, Some('S' | 'D' | 'T' | 't' | 'Z'))
+    let first = threads::first(pid);
+    first.is_some_and(|it| matches!(it.state, 'S' | 'D' | 'T' | 't' | 'Z'))
 }

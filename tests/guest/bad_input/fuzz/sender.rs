@@ -11,7 +11,7 @@ use std::{
 };
 
 use fastrand::Rng;
-use netlink_sys::{Socket, SocketAddr};
+use netlink_sys::Socket;
 use nix::{
     sys::{
         prctl::set_dumpable,
@@ -20,8 +20,7 @@ use nix::{
     },
     unistd::{dup2_stderr, dup2_stdin, dup2_stdout, getpid, setresgid, setresuid, Gid, Uid},
 };
-use nlcall_abi::CLASSIC_PROTOCOL;
-use nlcall_tests::{memory::Memory, pipe::Pipe, process::exit_now, socket::RawSocket};
+use nlcall_tests::{classic, memory::Memory, pipe::Pipe, process::exit_now, socket::RawSocket};
 use rustix::{
     io::Errno,
     net::{recv, send, RecvFlags, SendFlags},
@@ -156,7 +155,7 @@ impl<'a> Sockets<'a> {
         };
         Self {
             generic: (0..random.usize(1..3)).map(|_| generic(random)).collect(),
-            classic: (random.u8(0..3) == 0).then(classic),
+            classic: (random.u8(0..3) == 0).then(classic::socket),
             counters,
             buffer: vec![0; 32 << 10],
         }
@@ -208,15 +207,6 @@ impl<'a> Sockets<'a> {
         }
         true
     }
-}
-
-fn classic() -> Socket {
-    let mut socket = Socket::new(CLASSIC_PROTOCOL as isize).expect("protocol 28 is served");
-    socket.bind_auto().expect("binding");
-    socket
-        .connect(&SocketAddr::new(0, 0))
-        .expect("connecting to the kernel");
-    socket
 }
 
 /// Counts an answer: each is a datagram.

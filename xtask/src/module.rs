@@ -29,6 +29,7 @@ use crate::cache::{
     self,
     Lock, //
 };
+use crate::chamber::Chamber;
 use crate::checkout;
 use crate::exit::{
     Exit,
@@ -58,6 +59,10 @@ pub fn build(sandbox: &Sandbox) -> Result<PathBuf> {
         )?;
     }
     fingerprint.update(sandbox.tree().as_os_str().as_encoded_bytes());
+    let mut make = make(sandbox, &build)?;
+    for word in make.words() {
+        add(&mut fingerprint, word.as_encoded_bytes());
+    }
     let fingerprint = hex(&fingerprint.finalize());
     let module = build.join(MODULE).join("nlcall.ko");
     let stamp = build.join("built");
@@ -65,7 +70,7 @@ pub fn build(sandbox: &Sandbox) -> Result<PathBuf> {
     if is_built && module.exists() {
         return Ok(module);
     }
-    make(sandbox, &build)?;
+    run(&mut make, sandbox.release())?;
     fs::write(&stamp, fingerprint).with_context(|| format!("writing {stamp:?}"))?;
     Ok(module)
 }
@@ -81,17 +86,21 @@ pub fn copy_sources(to: &Path) -> Result<()> {
     fs::remove_dir_all(&tests).with_context(|| format!("removing {tests:?}"))
 }
 
-/// Runs Kbuild. What the compilers say goes to standard error.
-fn make(sandbox: &Sandbox, build: &Path) -> Result<()> {
+/// Kbuild, for the module.
+fn make(sandbox: &Sandbox, build: &Path) -> Result<Chamber> {
     let jobs = std::thread::available_parallelism()?;
-    let output = sandbox
-        .make()
-        .bind(build, INSIDE)
-        .args([
-            format!("M={INSIDE}/{MODULE}"),
-            format!("-j{jobs}"),
-            "modules".to_owned(),
-        ])
+    let mut make = sandbox.make();
+    make.bind(build, INSIDE).args([
+        format!("M={INSIDE}/{MODULE}"),
+        format!("-j{jobs}"),
+        "modules".to_owned(),
+    ]);
+    Ok(make)
+}
+
+/// Runs Kbuild. What the compilers say goes to standard error.
+fn run(make: &mut Chamber, release: &str) -> Result<()> {
+    let output = make
         .command()?
         .output()
         .context("starting make in the sandbox")?;
@@ -102,10 +111,7 @@ fn make(sandbox: &Sandbox, build: &Path) -> Result<()> {
     if !output.status.success() {
         return Err(Failure::new(
             Exit::Failed,
-            format!(
-                "the module does not build for {} (see above)",
-                sandbox.release()
-            ),
+            format!("the module does not build for {release} (see above)"),
         )
         .into());
     }
@@ -170,15 +176,20 @@ fn mirror(from: &Path, to: &Path, fingerprint: &mut Sha256) -> Result<()> {
             mirror(&source, &copy, fingerprint)?;
         } else if is_source(&name) {
             let contents = fs::read(&source).with_context(|| format!("reading {source:?}"))?;
-            fingerprint.update(name.as_encoded_bytes());
-            fingerprint.update(contents.len().to_le_bytes());
-            fingerprint.update(&contents);
+            add(fingerprint, name.as_encoded_bytes());
+            add(fingerprint, &contents);
             if !fs::read(&copy).is_ok_and(|copied| copied == contents) {
                 fs::write(&copy, contents).with_context(|| format!("writing {copy:?}"))?;
             }
         }
     }
     Ok(())
+}
+
+/// Adds bytes to a fingerprint so that no other bytes in their place give the same one.
+fn add(fingerprint: &mut Sha256, bytes: &[u8]) {
+    fingerprint.update(bytes.len().to_le_bytes());
+    fingerprint.update(bytes);
 }
 
 /// The names in a folder, in order.

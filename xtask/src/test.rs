@@ -5,6 +5,7 @@
 
 use std::ffi::OsString;
 use std::fs;
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{
     Duration,
@@ -23,7 +24,6 @@ use crate::dist;
 use crate::header;
 use crate::licences;
 use crate::sandbox::{
-    Checks,
     Choice,
     Extra,
     Sandbox, //
@@ -45,31 +45,8 @@ const GUEST_TESTS: &str = "nlcall-guest-tests";
 const LIMIT: Duration = Duration::from_secs(1800);
 const FULL_LIMIT: Duration = Duration::from_secs(4 * 3600);
 
-/// Where the result of a long run is written.
-struct Record {
-    file: &'static str,
-    title: &'static str,
-    command: &'static str,
-}
-
-/// That of the long run with a stock kernel.
-const RECORD: Record = Record {
-    file: "docs/results/test-full.md",
-    title: "The long test run",
-    command: "cargo xtask test --full",
-};
-/// That of the one with the kernel that checks.
-const DEBUG_RECORD: Record = Record {
-    file: "docs/results/test-debug.md",
-    title: "The long test run on the kernel that checks",
-    command: "cargo xtask test --full --kernel debug",
-};
-/// That of the one with the kernel that looks for data races.
-const KCSAN_RECORD: Record = Record {
-    file: "docs/results/test-kcsan.md",
-    title: "The long test run on the kernel that looks for data races",
-    command: "cargo xtask test --full --kernel kcsan",
-};
+/// Where the results of long runs are written.
+const RESULTS: &str = "docs/results";
 /// What a short run leaves out, and how to run it.
 const REST: &str = "this was the short run; the rest: `cargo xtask test` with --full, --oracle, \
                     --kernel debug, --kernel kcsan, --kernel 7.2; `cargo xtask soak`; the fuzzers \
@@ -106,13 +83,7 @@ pub fn run(choice: Option<&Choice>, full: bool) -> Result<u8> {
     let guest = guest_tests(&sandbox, full)?;
     total += guest.tally;
     if full {
-        let record = match sandbox.checks() {
-            None => RECORD,
-            Some(Checks::All) => DEBUG_RECORD,
-            Some(Checks::Races) => KCSAN_RECORD,
-        };
-        let path = checkout::root().join(record.file);
-        write_result(&record, &sandbox, &guest, total, begun.elapsed())?;
+        let path = write_result(&sandbox, &guest, total, begun.elapsed())?;
         say!("the result is in {}", path.display());
     }
     if total.ignored > 0 {
@@ -212,25 +183,28 @@ fn guest_tests(sandbox: &Sandbox, full: bool) -> Result<GuestResult> {
     })
 }
 
-/// Writes down what the long run gave, and under which conditions.
+/// Writes down what the long run gave, and under which conditions. Returns where: each kernel has a
+/// file of its own.
 fn write_result(
-    record: &Record,
     sandbox: &Sandbox,
     guest: &GuestResult,
     total: Tally,
     took: Duration,
-) -> Result<()> {
+) -> Result<PathBuf> {
+    let (mut file, mut command) = ("test-full".to_owned(), "cargo xtask test --full".to_owned());
+    if let Some(kernel) = sandbox.other_kernel() {
+        file += &format!("-{kernel}");
+        command += &format!(" --kernel {kernel}");
+    }
     let text = format!(
         "<!-- SPDX-License-Identifier: MIT OR Apache-2.0 -->\n\
-         # {}\n\n\
-         Written by `{}`.\n\n\
+         # The long test run\n\n\
+         Written by `{command}`.\n\n\
          | | |\n| --- | --- |\n{}\
          | took | {} s |\n\
          | all tests | **{total}**, {} left out |\n\
          | of these in the guest | {}, {} left out |\n\n\
          ## The guest's tests\n\n```\n{}\n```\n",
-        record.title,
-        record.command,
         conditions::rows(sandbox)?,
         took.as_secs(),
         total.ignored,
@@ -238,9 +212,9 @@ fn write_result(
         guest.tally.ignored,
         guest.output.trim(),
     );
-    let path = checkout::root().join(record.file);
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).with_context(|| format!("making {folder:?}"))?;
-    }
-    fs::write(&path, text).with_context(|| format!("writing {path:?}"))
+    let folder = checkout::root().join(RESULTS);
+    fs::create_dir_all(&folder).with_context(|| format!("making {folder:?}"))?;
+    let path = folder.join(file + ".md");
+    fs::write(&path, text).with_context(|| format!("writing {path:?}"))?;
+    Ok(path)
 }

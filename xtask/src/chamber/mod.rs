@@ -113,6 +113,11 @@ impl Chamber {
         self
     }
 
+    /// The program and its arguments.
+    pub fn words(&self) -> &[OsString] {
+        &self.plan.command
+    }
+
     /// Starts it in this folder of the tree.
     pub fn folder(&mut self, folder: impl Into<PathBuf>) -> &mut Self {
         self.plan.folder = folder.into();

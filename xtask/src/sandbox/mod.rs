@@ -255,6 +255,15 @@ impl Sandbox {
         }
     }
 
+    /// What `--kernel` calls the kernel, unless it is the stock one that needs no such word.
+    pub fn other_kernel(&self) -> Option<String> {
+        match self.checks() {
+            Some(checks) => Some(checks.name().to_owned()),
+            None if self.kernel.is_of_newest_series() => None,
+            None => Some(self.kernel.series()),
+        }
+    }
+
     /// Whether the kernel is one that checks.
     pub fn is_debug(&self) -> bool {
         self.debug.is_some()

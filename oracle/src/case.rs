@@ -128,6 +128,8 @@ pub struct Case {
     pub forks: bool,
     /// While no other case is at work.
     pub alone: bool,
+    /// An option of the kernel's configuration, and the error without it.
+    pub needs: Option<(&'static str, i32)>,
 }
 
 /// A call that succeeds.
@@ -174,6 +176,7 @@ impl Case {
             as_user: false,
             forks: false,
             alone: false,
+            needs: None,
         }
     }
 
@@ -241,6 +244,18 @@ impl Case {
     pub fn alone(mut self) -> Self {
         self.alone = true;
         self
+    }
+
+    /// A kernel made without this option gives this error instead.
+    pub fn needs(mut self, option: &'static str, errno: i32) -> Self {
+        self.needs = Some((option, errno));
+        self
+    }
+
+    /// Nothing but this error comes of it.
+    pub fn must_fail(&mut self, errno: i32) {
+        self.expected = Expected::Error(errno);
+        self.difference = None;
     }
 
     /// The call returns twice; the new process ends at once.

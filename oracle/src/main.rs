@@ -8,7 +8,8 @@
 //! ```
 //!
 //! The command's signatures of all calls are held against those that the kernel describes, and each
-//! call must have a case of success and one of failure, or a reason why there is none.
+//! call must have a case of success and one of failure, or a reason why there is none. A kernel that
+//! tells its configuration need not have what that leaves out: then every way must say so.
 //!
 //! `--json` prints the whole result as one line. `--quick` makes only the calls in which the verdicts
 //! show: those that a worker must reject, or may make differently. With a filter, only cases whose
@@ -20,6 +21,7 @@
 mod case;
 mod cases;
 mod compare;
+mod configuration;
 mod observe;
 mod run;
 mod signatures;
@@ -47,6 +49,7 @@ use nlcall_tests::{
 
 use crate::{
     case::{Case, Exempt},
+    configuration::Configuration,
     run::Way,
 };
 
@@ -80,7 +83,11 @@ fn main() -> ExitCode {
     let mut cases = cases::all();
     let known = of_this_kernel().last().expect("a table").nr;
     cases.retain(|case| case.nr() <= known);
-    let mut right = filter.is_some() || is_complete(&cases, &table);
+    let configuration = Configuration::of_this_kernel();
+    let mut right = filter.is_some() || is_complete(&cases, &table, &configuration);
+    for case in &mut cases {
+        configuration.adapt(case);
+    }
     if quick {
         cases.retain(|case| shows_a_verdict(case, &table));
     }
@@ -121,8 +128,8 @@ fn table() -> Vec<SyscallInfo> {
 }
 
 /// Whether the signatures are the kernel's, and no call lacks a case; says what is not so.
-fn is_complete(cases: &[Case], table: &[SyscallInfo]) -> bool {
-    let mut wrong = signatures::differences();
+fn is_complete(cases: &[Case], table: &[SyscallInfo], configuration: &Configuration) -> bool {
+    let mut wrong = signatures::differences(configuration);
     for entry in table {
         if entry.verdict == abi::Verdict::Refused {
             continue;

@@ -177,6 +177,7 @@ pub fn cases() -> Vec<Case> {
             // DN_CREATE | DN_MULTISHOT
             args![fd, libc::F_NOTIFY, 0x8000_0004_u32]
         })
+        .needs("CONFIG_DNOTIFY", EINVAL)
         .only_inline(),
         fails("fcntl", EBADF, "no descriptor", |_| {
             args![NO_FD, libc::F_GETFD]

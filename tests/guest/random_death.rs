@@ -31,7 +31,7 @@ use nlcall_tests::{
 use rustix::net::{recv, RecvFlags};
 
 use crate::{
-    harness::{note, scaled, Test},
+    harness::{note, scaled, seed, Test},
     scenes,
 };
 
@@ -83,7 +83,7 @@ impl Death {
     ];
 
     fn of(number: u64) -> Self {
-        *Rng::with_seed(SEED ^ number << 32)
+        *Rng::with_seed(seed(SEED) ^ number << 32)
             .choice(&Self::ALL)
             .expect("there are deaths")
     }
@@ -148,13 +148,16 @@ fn run(mut goes_on: impl FnMut(u64) -> bool) -> u64 {
         );
         *deaths.entry(death).or_default() += 1;
     }
-    note(format_args!("{next} processes, seed {SEED}: {deaths:?}"));
+    note(format_args!(
+        "{next} processes, seed {}: {deaths:?}",
+        seed(SEED)
+    ));
     next
 }
 
 /// The life of a process, and its end.
 fn live(number: u64) -> ! {
-    let mut random = Rng::with_seed(SEED + number);
+    let mut random = Rng::with_seed(seed(SEED).wrapping_add(number));
     let death = Death::of(number);
     let core = if death == Death::AbortWithCore {
         1 << 20

@@ -24,7 +24,7 @@ use nlcall::raw::{
 };
 use nlcall_tests::{memory::Memory, patience, pipe::Pipe, session};
 
-use crate::harness::{note, scaled, Test};
+use crate::harness::{note, scaled, seed, Test};
 
 pub const TESTS: &[Test] = &[Test::new("random_events", random_events).patience(HOURS)];
 
@@ -109,10 +109,10 @@ fn run(mut goes_on: impl FnMut(u64) -> bool) -> u64 {
     let mut tally = Tally::default();
     let places = Places::new();
     while goes_on(tally.events) {
-        round(SEED ^ tally.rounds << 32, places, &mut tally);
+        round(seed(SEED) ^ tally.rounds << 32, places, &mut tally);
         tally.rounds += 1;
     }
-    note(format_args!("seed {SEED}: {tally:?}"));
+    note(format_args!("seed {}: {tally:?}", seed(SEED)));
     tally.events
 }
 

@@ -29,7 +29,7 @@ use nlcall_tests::{
     session,
 };
 
-use crate::harness::{note, scaled, Test};
+use crate::harness::{note, scaled, seed, Test};
 
 pub const TESTS: &[Test] = &[Test::new("random_processes", random_processes).patience(HOURS)];
 
@@ -118,10 +118,10 @@ pub fn run_until(until: Instant) -> u64 {
 fn run(mut goes_on: impl FnMut(u64) -> bool) -> u64 {
     let mut tally = Tally::default();
     while goes_on(tally.rounds) {
-        round(SEED ^ tally.rounds << 32, &mut tally);
+        round(seed(SEED) ^ tally.rounds << 32, &mut tally);
         tally.rounds += 1;
     }
-    note(format_args!("seed {SEED}: {tally:?}"));
+    note(format_args!("seed {}: {tally:?}", seed(SEED)));
     tally.rounds * EVENTS as u64
 }
 

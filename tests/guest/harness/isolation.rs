@@ -29,7 +29,7 @@ use rustix::{
     process::{pidfd_open, PidfdFlags},
 };
 
-use super::{traces, Test, FULL, INSIDE, NOTE, NOTES};
+use super::{traces, Test, FULL, INSIDE, NOTE, NOTES, SEED};
 
 /// Exit status of a test that cannot be run here, as automake has it.
 pub const SKIPPED: i32 = 77;
@@ -83,10 +83,12 @@ fn output_file() -> File {
 
 fn start(test: &Test, output: &File, folder: &Path) -> Child {
     let copy = || output.try_clone().expect("a copy of the descriptor");
+    let seed = super::given_seed().map(|seed| [SEED.to_owned(), seed.to_string()]);
     let mut command = Command::new(env::current_exe().expect("the path of this program"));
     command
         .args([INSIDE, &test.path()])
         .args(super::is_full().then_some(FULL))
+        .args(seed.iter().flatten())
         .process_group(0)
         .current_dir(folder)
         .stdin(Stdio::null())

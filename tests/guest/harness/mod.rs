@@ -11,7 +11,7 @@ use std::{
     process::ExitCode,
     sync::{
         atomic::{AtomicBool, Ordering},
-        Mutex, MutexGuard, PoisonError,
+        Mutex, MutexGuard, OnceLock, PoisonError,
     },
     time::{Duration, Instant},
 };
@@ -24,10 +24,13 @@ const INSIDE: &str = "--inside";
 const FULL: &str = "--full";
 /// Says at the end how long each test took.
 const TIMES: &str = "--times";
+/// What random tests choose follows from the number after it, and not from their own ones.
+const SEED: &str = "--seed";
 /// Marks a line of a test's output that is worth showing although the test passed.
 const NOTE: &str = "remark: ";
 
 static IS_FULL: AtomicBool = AtomicBool::new(false);
+static GIVEN_SEED: OnceLock<u64> = OnceLock::new();
 static NOTES: Mutex<Vec<String>> = Mutex::new(Vec::new());
 static DURATIONS: Mutex<Vec<(Duration, String)>> = Mutex::new(Vec::new());
 
@@ -80,6 +83,14 @@ pub(crate) use tests;
 /// Carries out the command line.
 pub fn run(arguments: &mut Vec<String>, tests: Vec<Test>) -> ExitCode {
     IS_FULL.store(take(arguments, FULL), Ordering::Relaxed);
+    match take_value(arguments, SEED) {
+        Ok(None) => {}
+        Ok(Some(seed)) => GIVEN_SEED.set(seed).expect("nobody else sets it"),
+        Err(error) => {
+            eprintln!("{error}");
+            return ExitCode::from(2);
+        }
+    }
     if let [_, inside, path] = arguments.as_slice() {
         if inside == INSIDE {
             let test = tests.iter().find(|test| test.path() == *path);
@@ -115,6 +126,17 @@ fn take(arguments: &mut Vec<String>, option: &str) -> bool {
     arguments.len() < before
 }
 
+/// Takes an option with a number out of the arguments.
+fn take_value(arguments: &mut Vec<String>, option: &str) -> Result<Option<u64>, String> {
+    let Some(at) = arguments.iter().position(|argument| argument == option) else {
+        return Ok(None);
+    };
+    let value = arguments.get(at + 1).and_then(|value| value.parse().ok());
+    let value = value.ok_or_else(|| format!("{option} needs a whole number, from 0 on"))?;
+    arguments.drain(at..=at + 1);
+    Ok(Some(value))
+}
+
 fn timed(test: &Test) -> Result<Completion, Failed> {
     let begun = Instant::now();
     let result = isolation::run(test);
@@ -129,6 +151,15 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 /// Whether the long run was asked for.
 pub fn is_full() -> bool {
     IS_FULL.load(Ordering::Relaxed)
+}
+
+/// What a random test's choices follow from: its own number, or the one that was given for all.
+pub fn seed(own: u64) -> u64 {
+    given_seed().unwrap_or(own)
+}
+
+fn given_seed() -> Option<u64> {
+    GIVEN_SEED.get().copied()
 }
 
 /// The first number, or the second in the long run.

@@ -205,7 +205,7 @@ fn bpftrace_reads_the_fields() {
     const BPFTRACE: &str = "/usr/bin/bpftrace";
     needs(BPFTRACE);
     if !Path::new("/sys/kernel/btf/vmlinux").exists() {
-        skip("this kernel has no BPF");
+        skip("this kernel does not describe its types (BTF), which bpftrace needs");
     }
     let program = format!(
         "tracepoint:nlcall:nlcall_complete /args.nr == {}/ {{ printf(\"ret %d after %d ns\\n\", args.ret, args.ns > 0); }}",

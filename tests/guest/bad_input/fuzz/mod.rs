@@ -12,7 +12,7 @@ use std::time::Duration;
 use nlcall_tests::{module, patience, process::Child, session, socket::RawSocket};
 
 use crate::{
-    harness::{note, scaled, Test},
+    harness::{note, scaled, seed, Test},
     reloaded::Reloaded,
 };
 use grammar::Grammar;
@@ -72,6 +72,7 @@ fn fuzz() {
     assert!(rejected > sent / 20, "{rejected} of {sent} rejected");
     note(format_args!(
         "{sent} messages of {senders} processes, at least {accepted} accepted and {rejected} \
-         rejected, seed {SEED}"
+         rejected, seed {}",
+        seed(SEED)
     ));
 }

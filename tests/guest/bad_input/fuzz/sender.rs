@@ -33,7 +33,7 @@ use super::{
     ring::Counters,
     SEED,
 };
-use crate::scenes;
+use crate::{harness::seed, scenes};
 
 /// A user that owns nothing.
 const NOBODY: u32 = 54322;
@@ -59,7 +59,7 @@ struct Sockets<'a> {
 /// and whatever comes of it is fine.
 pub fn live(number: u64, grammar: &Grammar, counters: &Counters) -> Infallible {
     panic::set_hook(Box::new(|_| {}));
-    let mut random = Rng::with_seed(SEED ^ number << 16);
+    let mut random = Rng::with_seed(seed(SEED) ^ number << 16);
     become_powerless();
     let world = World {
         room: Memory::pages(ROOM.div_ceil(4096)),

@@ -551,10 +551,9 @@ impl Thread {
         (deadline, call): (i64, u32),
     ) -> i64 {
         let (args, cred) = (args.as_ptr(), cred.as_ptr());
-        // SAFETY: `args` are six values. The credentials are alive, put in force for the call
-        // alone and taken back before the function returns. The policy let the call through, so it
-        // does not look at the thread's own saved registers. Valid by the type invariant; called by
-        // the thread itself.
+        // SAFETY: Six values; credentials that are alive, and in force until the function returns.
+        // The policy let the call through: it does not look at the thread's own saved registers.
+        // The thread is valid by the type invariant, and calls this itself.
         unsafe {
             if deadline == 0 {
                 ffi::nlcall_execute(nr, args, cred) as i64
@@ -655,10 +654,9 @@ pub fn run(
         count: row.count() as u32,
         is_plain,
     };
-    // SAFETY: By the type invariant of `Row` the entries are there, and they are borrowed for
-    // writing. What a reference leads to is looked for before the entry itself, so inside of
-    // them. The numbers are in the table, since the calls are simple. The array is checked and may
-    // fault. As for `call()` otherwise.
+    // SAFETY: The entries are there by the type invariant of `Row`, and borrowed for writing.
+    // References lead to earlier ones, so inside of them; simple calls have numbers of the table.
+    // The array is checked and may fault. As for `call()` otherwise.
     let done = unsafe {
         ffi::nlcall_run(
             &raw const row,

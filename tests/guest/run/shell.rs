@@ -28,8 +28,8 @@ fn statuses() {
     same("exec /nothing");
 }
 
-/// Also where the shell's own pid is in what it prints: the last digits differ. When
-/// the shell says by itself that a job has changed is a matter of time.
+/// Also where the shell's own pid is in what it prints: the last digits differ. When it
+/// says by itself that a job has changed is a matter of time.
 fn job_control() {
     same(
         "exec bash -c 'set -m; sleep 1000 & jobs; \

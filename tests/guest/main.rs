@@ -49,7 +49,7 @@ use std::process::ExitCode;
 use harness::Test;
 
 fn main() -> ExitCode {
-    let mut arguments: Vec<String> = std::env::args().collect();
+    let arguments: Vec<String> = std::env::args().collect();
     if arguments.get(1).is_some_and(|it| it == scenes::ARGUMENT) {
         scenes::play(&arguments[2..]);
         return ExitCode::SUCCESS;
@@ -90,5 +90,5 @@ fn main() -> ExitCode {
         .flat_map(|(theme, tests)| tests.concat().into_iter().map(|test| test.in_theme(theme)))
         .chain(library::tests())
         .collect();
-    harness::run(&mut arguments, tests)
+    harness::run(tests)
 }

@@ -16,15 +16,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use clap::Parser;
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-/// First argument of a process that is to run one test.
+/// Options that a test's process is started with, as [`Options`] has them.
 const INSIDE: &str = "--inside";
-/// Raises the counts.
 const FULL: &str = "--full";
-/// Says at the end how long each test took.
-const TIMES: &str = "--times";
-/// What random tests choose follows from the number after it, and not from their own ones.
 const SEED: &str = "--seed";
 /// Marks a line of a test's output that is worth showing although the test passed.
 const NOTE: &str = "remark: ";
@@ -80,36 +77,47 @@ macro_rules! tests {
 }
 pub(crate) use tests;
 
+/// The command line: libtest's, and more.
+#[derive(Parser)]
+struct Options {
+    /// Raises the counts.
+    #[arg(long)]
+    full: bool,
+    /// Says at the end how long each test took.
+    #[arg(long)]
+    times: bool,
+    /// What random tests choose follows from this number, and not from their own ones.
+    #[arg(long, value_name = "N")]
+    seed: Option<u64>,
+    /// Runs the test of this name in this process.
+    #[arg(long, value_name = "TEST", hide = true)]
+    inside: Option<String>,
+    #[command(flatten)]
+    libtest: Arguments,
+}
+
 /// Carries out the command line.
-pub fn run(arguments: &mut Vec<String>, tests: Vec<Test>) -> ExitCode {
-    IS_FULL.store(take(arguments, FULL), Ordering::Relaxed);
-    match take_value(arguments, SEED) {
-        Ok(None) => {}
-        Ok(Some(seed)) => GIVEN_SEED.set(seed).expect("nobody else sets it"),
-        Err(error) => {
-            eprintln!("{error}");
-            return ExitCode::from(2);
-        }
+pub fn run(tests: Vec<Test>) -> ExitCode {
+    let mut options = Options::parse();
+    IS_FULL.store(options.full, Ordering::Relaxed);
+    if let Some(seed) = options.seed {
+        GIVEN_SEED.set(seed).expect("nobody else sets it");
     }
-    if let [_, inside, path] = arguments.as_slice() {
-        if inside == INSIDE {
-            let test = tests.iter().find(|test| test.path() == *path);
-            (test.expect("a test of this name").body)();
-            return ExitCode::SUCCESS;
-        }
+    if let Some(path) = options.inside {
+        let test = tests.iter().find(|test| test.path() == path);
+        (test.expect("a test of this name").body)();
+        return ExitCode::SUCCESS;
     }
-    let with_times = take(arguments, TIMES);
-    let mut arguments = Arguments::from_iter(arguments.iter());
-    arguments.test_threads.get_or_insert(1);
+    options.libtest.test_threads.get_or_insert(1);
     isolation::adopt_orphans();
     let trials = tests
         .into_iter()
         .map(|test| Trial::ignorable_test(test.path(), move || timed(&test)));
-    let conclusion = libtest_mimic::run(&arguments, trials.collect());
+    let conclusion = libtest_mimic::run(&options.libtest, trials.collect());
     for note in lock(&NOTES).iter() {
         eprintln!("{note}");
     }
-    if with_times {
+    if options.times {
         let mut times = lock(&DURATIONS);
         times.sort_by_key(|(duration, _)| Reverse(*duration));
         for (duration, test) in times.iter() {
@@ -117,24 +125,6 @@ pub fn run(arguments: &mut Vec<String>, tests: Vec<Test>) -> ExitCode {
         }
     }
     conclusion.exit_code()
-}
-
-/// Takes an option that libtest does not have out of the arguments.
-fn take(arguments: &mut Vec<String>, option: &str) -> bool {
-    let before = arguments.len();
-    arguments.retain(|argument| argument != option);
-    arguments.len() < before
-}
-
-/// Takes an option with a number out of the arguments.
-fn take_value(arguments: &mut Vec<String>, option: &str) -> Result<Option<u64>, String> {
-    let Some(at) = arguments.iter().position(|argument| argument == option) else {
-        return Ok(None);
-    };
-    let value = arguments.get(at + 1).and_then(|value| value.parse().ok());
-    let value = value.ok_or_else(|| format!("{option} needs a whole number, from 0 on"))?;
-    arguments.drain(at..=at + 1);
-    Ok(Some(value))
 }
 
 fn timed(test: &Test) -> Result<Completion, Failed> {

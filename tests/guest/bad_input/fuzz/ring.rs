@@ -6,7 +6,7 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    ptr::{null_mut, NonNull},
+    ptr::{with_exposed_provenance_mut, NonNull},
     sync::atomic::{AtomicU64, Ordering::Relaxed},
     thread,
     time::Duration,
@@ -23,6 +23,7 @@ use nix::{
     unistd::Pid,
 };
 use nlcall_tests::{
+    patience,
     process::{exit_now, fork_unwatched},
     threads,
 };
@@ -33,7 +34,8 @@ use super::{grammar::Grammar, sender};
 /// Processes that send at the same time.
 const AT_ONCE: usize = 6;
 
-/// How long the watcher sleeps between two looks.
+/// How long the watcher sleeps between two looks in a stock kernel. One that checks itself takes
+/// more than a millisecond for each file in /proc.
 const LOOK: Duration = Duration::from_millis(5);
 
 /// After so many looks at a process that sleeps and has sent nothing since, it waits for something
@@ -79,6 +81,10 @@ impl Counters {
     }
 }
 
+/// Where the counters are mapped: far from all else that a process has. A call may write past the end
+/// of the memory that it is given, as far as there is memory.
+const SHARED_AT: usize = 1 << 44;
+
 /// The counters of all processes that send at the same time, followed by what the watcher reports
 /// at its end.
 struct Shared {
@@ -92,9 +98,10 @@ impl Shared {
     fn new() -> &'static Self {
         let len = size_of::<Self>();
         let protection = libc::PROT_READ | libc::PROT_WRITE;
-        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS;
-        // SAFETY: a new mapping, at an address that the kernel chooses.
-        let at = unsafe { libc::mmap(null_mut(), len, protection, flags, -1, 0) };
+        let flags = libc::MAP_SHARED | libc::MAP_ANONYMOUS | libc::MAP_FIXED_NOREPLACE;
+        let at = with_exposed_provenance_mut(SHARED_AT);
+        // SAFETY: a new mapping, which the kernel refuses where there is one already.
+        let at = unsafe { libc::mmap(at, len, protection, flags, -1, 0) };
         assert_ne!(at, libc::MAP_FAILED, "shared memory");
         let at = NonNull::new(at.cast::<Self>()).expect("not at address zero");
         // SAFETY: it is never unmapped, holds zeroes, and is made of atomics.
@@ -162,7 +169,7 @@ fn watch(shared: &Shared, grammar: &Grammar, first: u64, quota: u64) -> Infallib
                 senders
                     .iter_mut()
                     .for_each(|(pid, it)| look(shared, *pid, it));
-                thread::sleep(LOOK);
+                thread::sleep(patience::scaled(LOOK));
             }
             Ok(Some((pid, status))) => {
                 let pid = Pid::from_raw(pid.as_raw_pid());
@@ -170,7 +177,12 @@ fn watch(shared: &Shared, grammar: &Grammar, first: u64, quota: u64) -> Infallib
                     // A call made this process its tracer.
                     let _ = kill(pid, Signal::SIGKILL);
                 } else if let Some(sender) = senders.remove(&pid) {
-                    total = total.and(shared.senders[sender.slot].take());
+                    let counts = shared.senders[sender.slot].take();
+                    assert!(
+                        counts.sent <= sender::MOST_MESSAGES as u64,
+                        "something wrote over a process's counters: {counts:?}"
+                    );
+                    total = total.and(counts);
                     free.push(sender.slot);
                 }
             }

@@ -42,6 +42,9 @@ const NOBODY: u32 = 54322;
 const DATAGRAMS: usize = 120;
 const MESSAGES: usize = 64;
 
+/// Most messages of a process.
+pub const MOST_MESSAGES: usize = DATAGRAMS * MESSAGES;
+
 /// Where netlink's type and a reply's error number are in a message; `NLMSG_ERROR`.
 const TYPE: usize = 4;
 const CODE: usize = 16;

@@ -131,6 +131,10 @@ fn timed(test: &Test) -> Result<Completion, Failed> {
     let begun = Instant::now();
     let result = isolation::run(test);
     lock(&DURATIONS).push((begun.elapsed(), test.path()));
+    if let Some(reason) = result.as_ref().err().and_then(Failed::message) {
+        // They are listed after the last test, which a run of hours may not reach.
+        eprintln!("{}: {reason}", test.path());
+    }
     result
 }
 

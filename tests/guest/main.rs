@@ -3,12 +3,12 @@
 //! The guest tests: they run in the guest as root, against the loaded module.
 //!
 //! ```text
-//! nlcall-guest-tests [--full] [--times] [FILTER] [options of libtest]
+//! nlcall-guest-tests [--full] [--times] [--seed N] [FILTER] [options of libtest]
 //! nlcall-guest-tests --soak MINUTES
 //! ```
 //!
 //! `--full` is the long run: more rounds, more processes. `--times` says at the end how long each
-//! test took.
+//! test took. `--seed` has random tests choose otherwise.
 //!
 //! Each test runs in a process of its own, one at a time, since several look at what the whole
 //! module does. When it has ended, nothing of it may be left.

@@ -6,10 +6,13 @@ use std::{
     env,
     fs::File,
     io::{Read, Seek},
-    os::unix::process::{CommandExt, ExitStatusExt},
+    os::unix::{
+        fs::FileExt,
+        process::{CommandExt, ExitStatusExt},
+    },
     path::Path,
     process::{Child, Command, ExitStatus, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use libtest_mimic::{Completion, Failed};
@@ -29,10 +32,13 @@ use rustix::{
     process::{pidfd_open, PidfdFlags},
 };
 
-use super::{traces, Test, FULL, INSIDE, NOTE, NOTES, SEED};
+use super::{traces, Test, FULL, INSIDE, NOTE, NOTES, PROGRESS, SEED};
 
 /// Exit status of a test that cannot be run here, as automake has it.
 pub const SKIPPED: i32 = 77;
+
+/// How often a test is looked at for how far it is.
+const LOOK: Duration = Duration::from_secs(60);
 
 /// Makes this process the parent of what tests leave behind, so that it is seen.
 pub fn adopt_orphans() {
@@ -48,7 +54,7 @@ pub fn run(test: &Test) -> Result<Completion, Failed> {
     let mut child = start(test, &output, folder.path());
     let group = Pid::from_raw(child.id() as i32);
     let patience = patience::scaled(test.patience);
-    let status = match wait(&mut child, patience) {
+    let status = match wait(&mut child, patience, &output) {
         Some(status) => status,
         None => {
             let traces = traces::of_group(group);
@@ -97,16 +103,38 @@ fn start(test: &Test, output: &File, folder: &Path) -> Child {
     command.spawn().expect("this program can be started")
 }
 
-/// Waits for the end of a process; none when it takes too long.
-fn wait(child: &mut Child, patience: Duration) -> Option<ExitStatus> {
+/// Waits for the end of a process, and passes on how far it is; none when it takes too long.
+fn wait(child: &mut Child, patience: Duration, output: &File) -> Option<ExitStatus> {
     let pid = rustix::process::Pid::from_child(child);
     let pidfd = pidfd_open(pid, PidfdFlags::empty()).expect("a pidfd of the test");
-    let timeout = Timespec::try_from(patience).expect("a time limit");
-    let ready = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout));
-    match ready.expect("polling a pidfd") {
-        0 => None,
-        _ => Some(child.wait().expect("the test is a child of ours")),
+    let begun = Instant::now();
+    let mut seen = 0;
+    loop {
+        let left = patience.checked_sub(begun.elapsed())?;
+        let timeout = Timespec::try_from(left.min(LOOK)).expect("a time limit");
+        let ready = poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&timeout));
+        if ready.expect("polling a pidfd") > 0 {
+            return Some(child.wait().expect("the test is a child of ours"));
+        }
+        seen += pass_progress_on(output, seen);
     }
+}
+
+/// Shows the last line about progress after so many bytes of what a test says. Returns how many
+/// there are of them.
+fn pass_progress_on(output: &File, seen: u64) -> u64 {
+    let all = output.metadata().expect("the size of memory").len();
+    let new = all.saturating_sub(seen);
+    let mut bytes = vec![0; new as usize];
+    // Not from the position, which the test has too.
+    let read = output.read_exact_at(&mut bytes, seen);
+    read.expect("reading memory");
+    let said = String::from_utf8_lossy(&bytes);
+    let mut lines = said.lines().rev();
+    if let Some(progress) = lines.find_map(|line| line.strip_prefix(PROGRESS)) {
+        eprintln!("{progress}");
+    }
+    new
 }
 
 /// Kills the test and its children.

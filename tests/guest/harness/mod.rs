@@ -25,6 +25,8 @@ const FULL: &str = "--full";
 const SEED: &str = "--seed";
 /// Marks a line of a test's output that is worth showing although the test passed.
 const NOTE: &str = "remark: ";
+/// Marks a line that says how far a long test is, which is shown while it runs.
+const PROGRESS: &str = "progress: ";
 
 static IS_FULL: AtomicBool = AtomicBool::new(false);
 static GIVEN_SEED: OnceLock<u64> = OnceLock::new();
@@ -168,6 +170,11 @@ pub fn scaled<T>(plain: T, full: T) -> T {
 /// Says something that is worth showing although the test passed.
 pub fn note(text: std::fmt::Arguments<'_>) {
     println!("{NOTE}{text}");
+}
+
+/// Says how far a test is that takes minutes.
+pub fn progress(text: std::fmt::Arguments<'_>) {
+    println!("{PROGRESS}{text}");
 }
 
 /// Ends the test as one that cannot be run here, because of this.

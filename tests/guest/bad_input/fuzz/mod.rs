@@ -12,7 +12,7 @@ use std::time::Duration;
 use nlcall_tests::{module, patience, process::Child, session, socket::RawSocket};
 
 use crate::{
-    harness::{note, scaled, seed, Test},
+    harness::{note, progress, scaled, seed, Test},
     reloaded::Reloaded,
 };
 use grammar::Grammar;
@@ -60,6 +60,7 @@ fn fuzz() {
                 .all(|session| session.port_id == socket.port_id())
         });
         super::assert_well(&mut socket);
+        progress(format_args!("{} of {messages} messages", total.sent));
     }
     drop(socket);
     patience::until("the module is free", || module::references() == references);

@@ -357,6 +357,9 @@ fn cancel_races_with_calls_that_are_taken_together() {
             _ => Cancel::UserData(round % CALLS),
         };
         let found = session.cancel(which).expect("an answer");
+        // One that ran a call just now stays for a while. They wait for each other at the pipe, and
+        // then others join them.
+        let workers = session::info(&session).workers;
         let completions = session::collect(&session, CALLS as usize);
         let count = |outcome| {
             let all = completions.values();
@@ -365,8 +368,8 @@ fn cancel_races_with_calls_that_are_taken_together() {
         let (ran, canceled) = (count(Outcome::Ran), count(Outcome::Canceled));
         assert_eq!(canceled, found.canceled as usize, "{completions:?}");
         assert!(
-            found.interrupted <= 4,
-            "no more are interrupted than run: {found:?}"
+            found.interrupted <= workers,
+            "each of {workers} workers runs one call: {found:?}"
         );
         if let Cancel::UserData(one) = which {
             assert!(found.canceled + found.interrupted <= 1, "{found:?}");

@@ -171,8 +171,7 @@ impl Session {
         }
         match self.create_worker() {
             Ok(()) => {}
-            // A signal is pending: it comes first.
-            Err(err) if is_restart(err) => self.retry_in(1, current!()),
+            Err(err) if signal_comes_first(err) => self.retry_in(1, current!()),
             Err(err) => {
                 self.fail_without_workers(err);
                 if err == EBUSY {
@@ -751,7 +750,8 @@ fn finish_suspended(calls: &mut Table, suspended: Suspended) -> Option<Ended> {
     suspended.ended(calls, ending)
 }
 
-/// `-ERESTARTNOINTR` and `-EINTR`: a signal wants to be handled before a thread is made.
-fn is_restart(err: Error) -> bool {
-    matches!(err.to_errno(), -513 | -4)
+/// Whether no thread was made because a signal is pending, which wants to be handled before:
+/// `-ERESTARTNOINTR` and `-EINTR`. Whoever is being killed is also given no memory for a stack.
+fn signal_comes_first(err: Error) -> bool {
+    matches!(err.to_errno(), -513 | -4) || (err == ENOMEM && shim::dying())
 }

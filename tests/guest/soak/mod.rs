@@ -122,11 +122,12 @@ pub fn run(arguments: &[String]) -> ExitCode {
     eprintln!("soak: {minutes} minutes; the kernel has {before}");
 
     let whole = Duration::from_secs(minutes * 60);
-    let running = Running::start(whole);
+    let mut running = Running::start(whole);
     let begun = Instant::now();
     let mut during = Vec::new();
     while begun.elapsed() + STEP < whole {
         thread::sleep(STEP);
+        running.assert_at_work();
         let now = KernelMemory::now();
         eprintln!("soak: after {} s: {now}", begun.elapsed().as_secs());
         during.push(now);
@@ -177,6 +178,14 @@ impl Running {
             (load, child)
         };
         Self(LOADS.iter().map(start).collect())
+    }
+
+    /// None of them has come to an end, which would be a bad one before its time.
+    fn assert_at_work(&mut self) {
+        for (load, child) in &mut self.0 {
+            let ended = child.try_wait().expect("it is ours");
+            assert_eq!(ended, None, "{}", load.name);
+        }
     }
 
     /// Waits for all of them, each of which must come to a good end.

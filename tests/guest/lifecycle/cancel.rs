@@ -371,6 +371,10 @@ fn cancel_races_with_calls_that_are_taken_together() {
             found.interrupted <= workers,
             "each of {workers} workers runs one call: {found:?}"
         );
+        assert!(
+            count(Outcome::Interrupted) <= found.interrupted as usize,
+            "{found:?}, {completions:?}"
+        );
         if let Cancel::UserData(one) = which {
             assert!(found.canceled + found.interrupted <= 1, "{found:?}");
             let others = completions.iter().filter(|(name, _)| **name != one);

@@ -271,9 +271,10 @@ fn calls_that_were_interrupted_are_told_once() {
     session.cancel(Cancel::All).expect("cancelled");
     session.wait().expect("it was cancelled");
     let events = hear_all(&mut monitor);
-    let (_, _, late) = ending_of(&events, 1);
+    let (event, _, late) = ending_of(&events, 1);
     assert_eq!(late.outcome, Outcome::TimedOut);
-    assert!(late.duration >= Some(Duration::from_millis(20)));
+    // Its time was that from its acceptance: it may have passed before a worker took the call.
+    assert_eq!(late.duration.is_some(), event.tid.is_some());
     let (event, _, canceled) = ending_of(&events, 2);
     assert_eq!(canceled.outcome, Outcome::Interrupted);
     assert_eq!(canceled.restart, Restart::Sys);

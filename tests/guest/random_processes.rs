@@ -20,7 +20,6 @@ use nix::{
     unistd::{execv, getuid, setresuid, Pid, Uid},
 };
 use nlcall::raw::{Arg, Batch, Call, Cancel, Completion, Data, Outcome, Session, Target};
-
 use nlcall_tests::{
     calls, module, patience,
     pipe::Pipe,
@@ -28,6 +27,7 @@ use nlcall_tests::{
     seccomp::{gain_no_privileges, Filter},
     session,
 };
+use rustix::io::fcntl_dupfd_cloexec;
 
 use crate::harness::{note, scaled, seed, Test};
 
@@ -45,6 +45,9 @@ const EVENTS: usize = 120;
 
 /// Most calls in flight, of each session.
 const IN_FLIGHT: usize = 100;
+
+/// What the processes call the end of the pipe that is read from.
+const NUMBER: i32 = 500;
 
 /// A user that owns nothing.
 const NOBODY: Uid = Uid::from_raw(54323);
@@ -127,7 +130,10 @@ fn run(mut goes_on: impl FnMut(u64) -> bool) -> u64 {
 
 fn round(seed: u64, tally: &mut Tally) {
     let mut random = Rng::with_seed(seed);
-    let pipe = Pipe::new();
+    let mut pipe = Pipe::new();
+    // Reads are sent into executed programs too: a program's own file must not have the number, or
+    // it loses a byte of that.
+    pipe.reader = fcntl_dupfd_cloexec(&pipe.reader, NUMBER).expect("a number that is free");
     // Declared first, so that the processes end first where something is wrong: it waits for the calls
     // in them. Begun last, so that they do not have its socket.
     let mut outside;

@@ -14,7 +14,12 @@ mod points;
 mod probes;
 mod scenarios;
 
-use std::{cell::RefCell, collections::BTreeMap, fs, time::Duration};
+use std::{
+    cell::RefCell,
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    time::Duration,
+};
 
 use nix::{
     sys::{signal::Signal, wait::WaitStatus},
@@ -26,9 +31,9 @@ use self::{
     callees::Need,
     injector::{Injector, Kind},
     killer::Killer,
-    points::Module,
+    points::{Module, Point},
     probes::Probes,
-    scenarios::{Scenario, Window, ALL},
+    scenarios::{Scenario, Window, ALL, DIED, IN_A_DYING_PROCESS},
 };
 use crate::{
     harness::{note, scaled, traces, Test},
@@ -38,6 +43,7 @@ use crate::{
 pub const TESTS: &[Test] = &[
     Test::new("every_allocation_fails", every_allocation_fails).patience(HOUR),
     Test::new("killed_at_every_point", killed_at_every_point).patience(HOUR),
+    Test::new("a_dying_process_lacks_memory", a_dying_process_lacks_memory).patience(HOUR),
 ];
 
 /// When a sweep hangs.
@@ -77,6 +83,9 @@ const ROOM: &str = "the vector was made with room for all that it is to hold";
 const FAREWELL: &str = "the call ends the thread: it needs nothing, and comes back to no probe";
 const LOADING: &str = "only who loads the module passes it, before there can be probes in it";
 
+/// What makes the thread of a worker.
+const WORKER: &str = "vhost_task_create";
+
 /// The same parameters with the classic front end.
 fn with_classic(parameters: &str) -> String {
     parameters.replace("classic=0", "classic=1")
@@ -101,11 +110,11 @@ impl Loaded {
     }
 
     /// Which points each scenario passes while its window is open, by their numbers.
-    fn passed(&self, probes: &Probes) -> Vec<Passed> {
+    fn passed(&self, probes: &Probes, scenarios: &[Scenario]) -> Vec<Passed> {
         const FILES: [&str; 2] = ["before", "after"];
 
         probes.count(true);
-        let passed = ALL.iter().map(|scenario| {
+        let passed = scenarios.iter().map(|scenario| {
             let note = |open: bool| {
                 let file = FILES[usize::from(!open)];
                 fs::write(file, probes.profile()).expect("a file");
@@ -195,7 +204,7 @@ fn every_allocation_fails() {
         Reloaded::by(|parameters| load::fail_each(&injector, &module, &with_classic(parameters)));
     let loaded = Loaded::new(module);
     let points = &loaded.module.points;
-    let passed = loaded.passed(&loaded.probes());
+    let passed = loaded.passed(&loaded.probes(), ALL);
     let mut wrong = Vec::new();
     for (scenario, number) in plan(&passed) {
         let point = &points[number];
@@ -239,12 +248,12 @@ fn every_allocation_fails() {
 /// Checks that something was done at every point, by number, but for those that are listed.
 fn assert_complete(module: &Module, done: &BTreeMap<usize, usize>, except: &[(&str, &str)]) {
     let names: Vec<_> = module.points.iter().map(ToString::to_string).collect();
-    let is_listed = |name: &str| except.iter().any(|(listed, _)| *listed == name);
-    let missed: Vec<_> = names
+    let missed: Vec<_> = module
+        .points
         .iter()
         .enumerate()
-        .filter(|(number, name)| !done.contains_key(number) && !is_listed(name))
-        .map(|(_, name)| name)
+        .filter(|(number, point)| !done.contains_key(number) && !is_listed(except, point))
+        .map(|(number, _)| &names[number])
         .collect();
     let listed_in_vain: Vec<_> = except
         .iter()
@@ -261,22 +270,39 @@ fn assert_complete(module: &Module, done: &BTreeMap<usize, usize>, except: &[(&s
     );
 }
 
+/// Whether a point is among the exceptions.
+fn is_listed(exceptions: &[(&str, &str)], point: &Point) -> bool {
+    let name = point.to_string();
+    exceptions.iter().any(|(listed, _)| *listed == name)
+}
+
 fn killed_at_every_point() {
+    // What the kernel's work queue does this time, where nobody can be killed, a worker does
+    // another time.
+    const ATTEMPTS: usize = 20;
+
     // The points are those of the module for a kernel that checks.
     let _injector = Injector::new();
     let _reloaded = Reloaded::with(&with_classic(&module::parameters()));
     let loaded = Loaded::new(module_of_tests());
     let mut killed = BTreeMap::<usize, usize>::new();
     let probes = loaded.probes();
-    for (scenario, number) in plan(&loaded.passed(&probes)) {
-        println!("{}: {}", scenario.name, loaded.module.points[number]);
-        let killer = RefCell::new(None);
-        let window = |open: bool| {
-            *killer.borrow_mut() = open.then(|| Killer::at(&probes.event(number)));
-        };
-        let (status, ()) = run(scenario, &window, || {});
-        if matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _)) {
-            *killed.entry(number).or_default() += 1;
+    let plan = plan(&loaded.passed(&probes, ALL));
+    for attempt in 0..ATTEMPTS {
+        for (scenario, number) in &plan {
+            let point = &loaded.module.points[*number];
+            if attempt > 0 && (killed.contains_key(number) || is_listed(CANNOT_KILL, point)) {
+                continue;
+            }
+            println!("{}: {point}", scenario.name);
+            let killer = RefCell::new(None);
+            let window = |open: bool| {
+                *killer.borrow_mut() = open.then(|| Killer::at(&probes.event(*number)));
+            };
+            let (status, ()) = run(*scenario, &window, || {});
+            if matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _)) {
+                *killed.entry(*number).or_default() += 1;
+            }
         }
     }
     drop(probes);
@@ -286,5 +312,46 @@ fn killed_at_every_point() {
         killed.len(),
         loaded.module.points.len() - CANNOT_KILL.len(),
         killed.values().sum::<usize>()
+    ));
+}
+
+/// The kernel refuses memory to a thread that is being killed. The calls of its process must not say
+/// that there was none: they end as those of any process that ends.
+fn a_dying_process_lacks_memory() {
+    let injector = Injector::new();
+    let loaded = Loaded::new(module_of_tests());
+    let points = &loaded.module.points;
+    let probes = loaded.probes();
+    let mut lacked = BTreeSet::new();
+    for (scenario, number) in plan(&loaded.passed(&probes, &[IN_A_DYING_PROCESS])) {
+        let point = &points[number];
+        for kind in kinds(point.need) {
+            println!("{kind:?}: {point}");
+            let killer = RefCell::new(None);
+            let window = |open: bool| {
+                if open {
+                    injector.arm(*kind, loaded.base, point, 1);
+                } else {
+                    injector.disarm(*kind);
+                }
+                *killer.borrow_mut() = open.then(|| Killer::at(&probes.event(number)));
+            };
+            let (status, was_refused) = run(scenario, &window, || injector.disarm(*kind));
+            let was_killed = fs::remove_file(DIED).is_ok();
+            let sender_was_killed = matches!(status, WaitStatus::Signaled(_, Signal::SIGKILL, _));
+            assert!(is_good(status) || sender_was_killed, "{status:?}");
+            if was_refused && was_killed {
+                lacked.insert(number);
+            }
+        }
+    }
+    drop(probes);
+    assert!(
+        lacked.iter().any(|number| points[*number].callee == WORKER),
+        "none was killed where it made a worker"
+    );
+    note(format_args!(
+        "a process was killed and lacked memory, or a copy, at each of {} points",
+        lacked.len()
     ));
 }

@@ -72,6 +72,15 @@ pub const ALL: &[Scenario] = scenarios![
     classic_reads,
 ];
 
+/// What is done to a process that is killed where it lacks something besides.
+pub const IN_A_DYING_PROCESS: Scenario = Scenario {
+    name: "calls_in_a_dying_process",
+    run: calls_in_a_dying_process,
+};
+
+/// A file that it makes where the process was killed.
+pub const DIED: &str = "died";
+
 /// When something may be refused.
 pub struct Window<'a>(pub &'a dyn Fn(bool));
 
@@ -135,6 +144,13 @@ fn named(calls: impl IntoIterator<Item = Call>) -> Batch {
 /// Takes the completion of each call in flight: none twice, and each with a reason where it has no
 /// value.
 fn settle(session: &Session) -> Vec<Completion> {
+    let completions = take(session);
+    completions.iter().for_each(assert_explained);
+    completions
+}
+
+/// Takes the completion of each call in flight, none twice.
+fn take(session: &Session) -> Vec<Completion> {
     let mut names = BTreeSet::new();
     let mut completions = Vec::new();
     while session.in_flight() > 0 {
@@ -143,7 +159,6 @@ fn settle(session: &Session) -> Vec<Completion> {
             names.insert(completion.user_data),
             "a second completion: {completion:?}"
         );
-        assert_explained(&completion);
         completions.push(completion);
     }
     completions
@@ -313,6 +328,15 @@ fn calls_with_time_limits(window: &Window<'_>) {
 
 /// Makes calls that need memory of the message, in this process or in another one.
 fn with_data(session: &Session, len: usize, target: Option<&Target>) {
+    for completion in make(session, data_batch(len, target)) {
+        let is_known = completion.user_data == 1 && completion.outcome == Outcome::Ran;
+        if is_known && completion.ret == 0 {
+            assert_eq!(completion.data().len(), 390, "the whole output");
+        }
+    }
+}
+
+fn data_batch(len: usize, target: Option<&Target>) -> Batch {
     let mut data = Data::new();
     let vector = data.reserve(32);
     let texts = [data.put(b"one, "), data.put(b"two")];
@@ -336,12 +360,7 @@ fn with_data(session: &Session, len: usize, target: Option<&Target>) {
     if let Some(target) = target {
         batch.target(target);
     }
-    for completion in make(session, batch) {
-        let is_known = completion.user_data == 1 && completion.outcome == Outcome::Ran;
-        if is_known && completion.ret == 0 {
-            assert_eq!(completion.data().len(), 390, "the whole output");
-        }
-    }
+    batch
 }
 
 /// Waits until no memory of a message is left in a process. It is the only one there that no child
@@ -382,15 +401,24 @@ fn much_data(window: &Window<'_>) {
     assert_works(session);
 }
 
-fn calls_in_another_process(window: &Window<'_>) {
-    let session = opened();
-    let mut child = Child::fork(|channel| {
+fn waiting_child() -> Child {
+    let child = Child::fork(|channel| {
         channel.put(0);
         channel.try_get();
     });
     child.channel().get();
+    child
+}
+
+fn target(child: &Child) -> Target {
+    Target::open(child.pid().as_raw() as u32).expect("it is there")
+}
+
+fn calls_in_another_process(window: &Window<'_>) {
+    let session = opened();
+    let mut child = waiting_child();
     {
-        let target = Target::open(child.pid().as_raw() as u32).expect("it is there");
+        let target = target(&child);
         let open = window.open();
         let batch = || {
             let mut batch = named([
@@ -411,6 +439,46 @@ fn calls_in_another_process(window: &Window<'_>) {
     }
     child.channel().put(0);
     child.succeed();
+    assert_works(session);
+}
+
+/// Where that process is killed, its calls end for that reason, and for no other.
+fn calls_in_a_dying_process(window: &Window<'_>) {
+    let session = opened();
+    let mut child = waiting_child();
+    let mut errnos = Vec::new();
+    {
+        let target = target(&child);
+        let mut plain = named(hungry_calls());
+        plain.target(&target);
+        let _open = window.open();
+        for batch in [plain, data_batch(0, Some(&target))] {
+            let submitted = session.submit(batch);
+            let errno = submitted
+                .err()
+                .map(|refused| refused.error.errno().expect("the kernel's answer"));
+            let completions = take(&session);
+            let unstarted = completions
+                .iter()
+                .filter(|it| it.outcome == Outcome::NotStarted);
+            errnos.extend(errno);
+            errnos.extend(unstarted.filter_map(|it| it.result().err()));
+        }
+    }
+    child.signal(Signal::SIGTERM);
+    let expected = match child.wait() {
+        WaitStatus::Signaled(_, Signal::SIGKILL, _) => {
+            fs::write(DIED, "").expect("a file");
+            &[libc::ESRCH][..]
+        }
+        status => {
+            let unharmed = WaitStatus::Signaled(child.pid(), Signal::SIGTERM, false);
+            assert_eq!(status, unharmed, "how the child ended");
+            &REFUSALS
+        }
+    };
+    let is_expected = errnos.iter().all(|errno| expected.contains(&errno.raw()));
+    assert!(is_expected, "{errnos:?} are not {expected:?}");
     assert_works(session);
 }
 

@@ -33,6 +33,8 @@ use nlcall_tests::{
 use rustix::net::{recv, RecvFlags};
 use zerocopy::IntoBytes;
 
+use crate::targets::{target, waiting_child};
+
 /// One of them.
 #[derive(Clone, Copy)]
 pub struct Scenario {
@@ -401,24 +403,11 @@ fn much_data(window: &Window<'_>) {
     assert_works(session);
 }
 
-fn waiting_child() -> Child {
-    let child = Child::fork(|channel| {
-        channel.put(0);
-        channel.try_get();
-    });
-    child.channel().get();
-    child
-}
-
-fn target(child: &Child) -> Target {
-    Target::open(child.pid().as_raw() as u32).expect("it is there")
-}
-
 fn calls_in_another_process(window: &Window<'_>) {
     let session = opened();
     let mut child = waiting_child();
     {
-        let target = target(&child);
+        let target = target(child.pid());
         let open = window.open();
         let batch = || {
             let mut batch = named([
@@ -448,7 +437,7 @@ fn calls_in_a_dying_process(window: &Window<'_>) {
     let mut child = waiting_child();
     let mut errnos = Vec::new();
     {
-        let target = target(&child);
+        let target = target(child.pid());
         let mut plain = named(hungry_calls());
         plain.target(&target);
         let _open = window.open();

@@ -29,7 +29,7 @@ fn call(nr: libc::c_long, args: &[Arg]) -> Call {
 }
 
 /// A child that waits for its end.
-fn waiting_child() -> Child {
+pub fn waiting_child() -> Child {
     let child = Child::fork(|channel| {
         channel.put(0);
         channel.try_get();
@@ -50,7 +50,7 @@ fn answering_child() -> Child {
     child
 }
 
-fn target(pid: Pid) -> Target {
+pub fn target(pid: Pid) -> Target {
     Target::open(pid.as_raw() as u32).expect("the process is there")
 }
 

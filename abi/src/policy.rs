@@ -170,9 +170,11 @@ fn ioctl_of_thread(args: &[u64; 6]) -> bool {
         0x402c_542b..=0x402c_542d => true,
         // FIOASYNC, VT_SETMODE, KDSIGACCEPT: signals go to the thread.
         0x5452 | 0x5602 | 0x4b4e => true,
-        // KVM_RUN: the kernel does not keep a worker's floating point registers, which a virtual
-        // processor would share. MSHV_RUN_VP is the same.
-        0xae80 => true,
+        // The kernel does not keep a worker's floating point registers, which a virtual processor
+        // shares: KVM_RUN, KVM_GET_MSRS, KVM_SET_MSRS, KVM_GET_ONE_REG, KVM_SET_ONE_REG, MSHV_RUN_VP.
+        _ if command >> 8 & 0xff == 0xae => {
+            matches!(command & 0xff, 0x80 | 0x88 | 0x89 | 0xab | 0xac)
+        }
         _ if command & 0xffff == 0xb800 => true,
         // Binder, whose transactions are a thread's: its type is 'b' and its numbers are below 18.
         _ if command >> 8 & 0xff == 0x62 && command & 0xff < 18 => true,
@@ -204,7 +206,8 @@ fn is_thread_clock(clock: u64) -> bool {
 
 /// Whether a futex operation hands over ownership between threads (`include/uapi/linux/futex.h`).
 fn futex_pi(args: &[u64; 6]) -> bool {
-    const FUTEX_CMD_MASK: u32 = !(128 | 256);
+    // PRIVATE_FLAG, CLOCK_REALTIME, ROBUST_UNLOCK, ROBUST_LIST32.
+    const FUTEX_CMD_MASK: u32 = !(128 | 256 | 512 | 1024);
     // LOCK_PI, UNLOCK_PI, TRYLOCK_PI, WAIT_REQUEUE_PI, CMP_REQUEUE_PI, LOCK_PI2.
     matches!(args[1] as u32 & FUTEX_CMD_MASK, 6 | 7 | 8 | 11 | 12 | 13)
 }
@@ -465,6 +468,10 @@ mod tests {
             verdict("futex", [0, 128 | 6, 0, 0, 0, 0]),
             Verdict::InlineOnly
         );
+        for flags in [512, 1024, 128 | 512 | 1024] {
+            let unlock = [0, flags | 7, 0, 0, 0, 0];
+            assert_eq!(verdict("futex", unlock), Verdict::InlineOnly);
+        }
         assert_eq!(
             verdict("close_range", [3, 9, 2, 0, 0, 0]),
             Verdict::InlineOnly
@@ -480,11 +487,22 @@ mod tests {
         const TIOCSPGRP: u64 = 0x5410;
         const TIOCGWINSZ: u64 = 0x5413;
         const FIONREAD: u64 = 0x541b;
+        const KVM_CHECK_EXTENSION: u64 = 0xae03;
         const KVM_RUN: u64 = 0xae80;
+        const KVM_GET_MSRS: u64 = 0xc008_ae88;
+        const KVM_SET_ONE_REG: u64 = 0x4010_aeac;
         const BINDER_WRITE_READ: u64 = 0xc030_6201;
 
         let ioctl = |command| verdict("ioctl", [0, command, 0, 0, 0, 0]);
-        for command in [TCSETS, TIOCSPGRP, KVM_RUN, BINDER_WRITE_READ] {
+        let of_thread = [
+            TCSETS,
+            TIOCSPGRP,
+            KVM_RUN,
+            KVM_GET_MSRS,
+            KVM_SET_ONE_REG,
+            BINDER_WRITE_READ,
+        ];
+        for command in of_thread {
             assert_eq!(ioctl(command), Verdict::InlineOnly, "{command:#x}");
             // The kernel looks at the lower half of a command only.
             assert_eq!(
@@ -493,7 +511,7 @@ mod tests {
                 "{command:#x}"
             );
         }
-        for command in [TCGETS, TIOCGPGRP, TIOCGWINSZ, FIONREAD] {
+        for command in [TCGETS, TIOCGPGRP, TIOCGWINSZ, FIONREAD, KVM_CHECK_EXTENSION] {
             assert_eq!(ioctl(command), Verdict::Both, "{command:#x}");
         }
     }

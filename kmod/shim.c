@@ -446,9 +446,9 @@ static void nlcall_audit_farewell(u32 nr, const u64 *args) { }
 
 #endif
 
-const struct cred *nlcall_burst_begin(const struct cred *cred)
+void nlcall_burst_begin(const struct cred *cred)
 {
-	return override_creds(cred);
+	override_creds(cred);
 }
 
 /*
@@ -479,6 +479,19 @@ static noinline void nlcall_pass_signals(void)
 	} while (sig);
 }
 
+/*
+ * What the call left to do at the return to user mode, as closing files, and
+ * what others want of the thread: Landlock gives it credentials. So its own are
+ * in force meanwhile.
+ */
+static noinline void nlcall_work_apart(void)
+{
+	const struct cred *cred = override_creds(current_real_cred());
+
+	static_call(nlcall_work)();
+	override_creds(cred);
+}
+
 __no_stack_protector
 struct nlcall_called nlcall_burst_call(u32 nr, const u64 *args)
 {
@@ -490,9 +503,8 @@ struct nlcall_called nlcall_burst_call(u32 nr, const u64 *args)
 	if (unlikely(IS_ERR_VALUE(ret)) && nlcall_has_signals())
 		nlcall_pass_signals();
 	if (unlikely(ti & (_TIF_NOTIFY_RESUME | _TIF_NEED_RESCHED | _TIF_NEED_RESCHED_LAZY))) {
-		/* What the call left to do at the return to user mode: closing files. */
 		if (test_and_clear_thread_flag(TIF_NOTIFY_RESUME) && task_work_pending(current))
-			static_call(nlcall_work)();
+			nlcall_work_apart();
 		cond_resched_tasks_rcu_qs();
 		ti = read_thread_flags();
 	}
@@ -510,25 +522,26 @@ struct nlcall_called nlcall_burst_call_audited(u32 nr, const u64 *args)
 	return called;
 }
 
-void nlcall_burst_end(const struct cred *cred, const struct cred *old)
+void nlcall_burst_end(const struct cred *cred)
 {
 	if (unlikely(nlcall_has_signals()))
 		nlcall_pass_signals();
 	WARN_ON_ONCE(current_cred() != cred);
-	revert_creds(old);
+	/* Not those of the beginning, which may have been replaced. */
+	revert_creds(current_real_cred());
 	cond_resched_tasks_rcu_qs();
 }
 
 long nlcall_execute(u32 nr, const u64 *args, const struct cred *cred)
 {
-	const struct cred *old = nlcall_burst_begin(cred);
 	long ret;
 
+	nlcall_burst_begin(cred);
 	if (nlcall_audit_watches())
 		ret = nlcall_burst_call_audited(nr, args).ret;
 	else
 		ret = nlcall_burst_call(nr, args).ret;
-	nlcall_burst_end(cred, old);
+	nlcall_burst_end(cred);
 	return ret;
 }
 

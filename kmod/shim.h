@@ -103,16 +103,16 @@ struct nlcall_called {
 };
 struct nlcall_called nlcall_call(u32 nr, const u64 *args);
 /*
- * Of a burst of a worker: @cred is in force from the first function, which
- * returns what was, to the last one. In between, a state that is not 0 says
- * that a signal or an interruption is pending.
+ * Of a burst of a worker: @cred is in force from the first function to the last
+ * one. In between, a state that is not 0 says that a signal or an interruption is
+ * pending.
  */
-const struct cred *nlcall_burst_begin(const struct cred *cred);
+void nlcall_burst_begin(const struct cred *cred);
 struct nlcall_called nlcall_burst_call(u32 nr, const u64 *args);
 /* The same where audit wants to know, which nlcall_audit_watches() says once. */
 struct nlcall_called nlcall_burst_call_audited(u32 nr, const u64 *args);
 bool nlcall_audit_watches(void);
-void nlcall_burst_end(const struct cred *cred, const struct cred *old);
+void nlcall_burst_end(const struct cred *cred);
 /* @deadline in ns of the monotonic clock; 0 for none. */
 struct nlcall_called nlcall_call_until(u32 nr, const u64 *args, s64 deadline);
 /*

@@ -14,6 +14,7 @@ use kernel::{
         Arc, //
     },
     task::Task,
+    types::NotThreadSafe,
     workqueue::{
         HasDelayedWork,
         HasWork,
@@ -138,12 +139,9 @@ pub mod ffi {
             call: u32,
         ) -> c_long;
 
-        pub(super) fn nlcall_burst_begin(cred: *const bindings::cred) -> *const bindings::cred;
+        pub(super) fn nlcall_burst_begin(cred: *const bindings::cred);
         pub(super) fn nlcall_burst_call(nr: u32, args: *const u64) -> Called;
-        pub(super) fn nlcall_burst_end(
-            cred: *const bindings::cred,
-            old: *const bindings::cred,
-        );
+        pub(super) fn nlcall_burst_end(cred: *const bindings::cred);
 
         pub(super) fn nlcall_burst_call_audited(nr: u32, args: *const u64) -> Called;
         pub(super) fn nlcall_audit_watches() -> bool;
@@ -567,8 +565,11 @@ impl Thread {
     /// Puts credentials in force for the calls of a burst. By the thread itself.
     pub fn with<'a>(&self, cred: &'a Credential) -> InForce<'a> {
         // SAFETY: The credentials stay alive, and in force, until the guard is gone.
-        let old = unsafe { ffi::nlcall_burst_begin(cred.as_ptr()) };
-        InForce { cred, old }
+        unsafe { ffi::nlcall_burst_begin(cred.as_ptr()) };
+        InForce {
+            cred,
+            _here: NotThreadSafe,
+        }
     }
 
     /// The worker goes to work: from here on its sleeping counts as blocked.
@@ -688,7 +689,8 @@ const _: () = {
 #[must_use = "the credentials are taken back when this is dropped"]
 pub struct InForce<'a> {
     cred: &'a Credential,
-    old: *const bindings::cred,
+    /// They are those of one thread.
+    _here: NotThreadSafe,
 }
 
 impl InForce<'_> {
@@ -716,8 +718,8 @@ impl InForce<'_> {
 
 impl Drop for InForce<'_> {
     fn drop(&mut self) {
-        // SAFETY: In force since this was made, by the same thread: the pointers do not leave it.
-        unsafe { ffi::nlcall_burst_end(self.cred.as_ptr(), self.old) };
+        // SAFETY: In force since this was made, by the same thread: the guard does not leave it.
+        unsafe { ffi::nlcall_burst_end(self.cred.as_ptr()) };
     }
 }
 

@@ -13,7 +13,7 @@ use nix::sys::{
     signal::Signal,
     wait::WaitStatus,
 };
-use nlcall::raw::{Call, Session};
+use nlcall::raw::{Call, Cancel, Session};
 use nlcall_tests::{
     calls::{self, call},
     group::Group,
@@ -34,6 +34,7 @@ pub const TESTS: &[Test] = tests![
     threads_are_counted,
     a_root_is_the_processs,
     a_landlock_domain_holds,
+    a_landlock_domain_of_all_threads_comes_while_a_call_blocks,
     a_port_id_that_is_used_anew_gets_nothing,
 ];
 
@@ -135,8 +136,9 @@ fn a_root_is_the_processs() {
     });
 }
 
-/// Forbids this thread to read any file from here on; `false`: the kernel has no Landlock.
-fn forbid_reading() -> bool {
+/// Forbids this thread to read any file from here on, or with `TSYNC` all of the process; `false`:
+/// the kernel has no Landlock.
+fn forbid_reading(flags: u32) -> bool {
     /// `LANDLOCK_ACCESS_FS_READ_FILE` of `include/uapi/linux/landlock.h`.
     const READ_FILE: u64 = 1 << 2;
 
@@ -155,7 +157,7 @@ fn forbid_reading() -> bool {
         return false;
     }
     // SAFETY: the call takes no pointers.
-    let set = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, domain, 0) };
+    let set = unsafe { libc::syscall(libc::SYS_landlock_restrict_self, domain, flags) };
     assert_eq!(set, 0, "a Landlock domain");
     true
 }
@@ -166,13 +168,43 @@ fn a_landlock_domain_holds() {
         let session = Session::open().expect("a session");
         // There are workers from before.
         value(&session, open("file"));
-        let is_there = forbid_reading();
+        let is_there = forbid_reading(0);
         channel.put(is_there.into());
         if is_there {
             assert_eq!(calls::plainly(&open("file")), -i64::from(libc::EACCES));
             assert_eq!(error(&session, open("file")).raw(), libc::EACCES);
             let inline = &session::run_inline(&session, [open("file")])[0];
             assert_eq!(inline.ret, -i64::from(libc::EACCES));
+        }
+    });
+    let is_there = child.channel().get() != 0;
+    child.succeed();
+    if !is_there {
+        skip("this kernel has no Landlock");
+    }
+}
+
+/// The kernel has each thread take new credentials, on its way to user mode, which is where a worker
+/// closes a file, too: here the one that it reads, and that nobody else has by then.
+fn a_landlock_domain_of_all_threads_comes_while_a_call_blocks() {
+    /// `LANDLOCK_RESTRICT_SELF_TSYNC`.
+    const TSYNC: u32 = 1 << 3;
+
+    fs::write("file", "text").expect("a file");
+    let mut child = Child::fork(|channel| {
+        let session = Session::open().expect("a session");
+        let (read, _write) = rustix::pipe::pipe().expect("a pipe");
+        let buffer = Memory::zeroed(1);
+        let call = calls::read(read.as_raw_fd(), buffer).user_data(7);
+        session.submit(call.into()).expect("it is accepted");
+        session::info_until(&session, "the read blocks", |it| it.blocked == 1);
+        drop(read);
+        let is_there = forbid_reading(TSYNC);
+        channel.put(is_there.into());
+        if is_there {
+            session.cancel(Cancel::All).expect("it is cancelled");
+            assert_eq!(session.wait().expect("a completion").user_data, 7);
+            assert_eq!(error(&session, open("file")).raw(), libc::EACCES);
         }
     });
     let is_there = child.channel().get() != 0;

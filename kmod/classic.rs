@@ -160,7 +160,7 @@ unsafe fn take(
 ///
 /// `skb` is the message that the protocol's handler is handling.
 unsafe fn read(skb: *mut bindings::sk_buff, message: &Message<'_>) -> Result<(), Rejection> {
-    sender::check()?;
+    sender::check()?.may_leave_to_itself(0)?;
     let (pid, call) = message.call()?;
     // SAFETY: By the caller's promise.
     let session: Arc<Session> = match unsafe { Session::bound(skb, FrontEnd::Classic) } {

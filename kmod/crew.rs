@@ -169,6 +169,10 @@ impl Session {
         if !create {
             return;
         }
+        if shim::executing() {
+            // Where that fails, this thread is still here then.
+            return self.retry_in(1, current!());
+        }
         match self.create_worker() {
             Ok(()) => {}
             Err(err) if signal_comes_first(err) => self.retry_in(1, current!()),

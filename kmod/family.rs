@@ -562,8 +562,9 @@ fn check_headers(request: &Request) -> Result<(), Rejection> {
 
 fn submit(request: &Request) -> Result<(), Rejection> {
     check_headers(request)?;
-    sender::check()?;
+    let sender = sender::check()?;
     let submit = Submit::parse(request.attrs())?;
+    sender.may_leave_to_itself(submit.inline())?;
     let session = match request.session() {
         Some(session) => session,
         None => request.begin_session()?,

@@ -80,11 +80,29 @@ pub fn now_ns() -> u64 {
     unsafe { bindings::ktime_get() as u64 }
 }
 
+/// A thread that may submit.
+pub struct Sender(u32);
+
+impl Sender {
+    /// Whether it may submit calls that it makes itself, where there are `inline` of them, and others
+    /// that seccomp is asked about. Both may end a thread, which is to be in no other call then.
+    pub fn may_leave_to_itself(&self, inline: usize) -> Result<(), Rejection> {
+        let is = |what| self.0 & what != 0;
+        if is(sender_is::WITHIN) && (inline > 0 || is(sender_is::SECCOMP)) {
+            return Err(reject!(
+                EOPNOTSUPP,
+                "INLINE calls, or any under seccomp: only by sendmsg, not through io_uring"
+            ));
+        }
+        Ok(())
+    }
+}
+
 /// Whether the current thread may submit at all.
-pub fn check() -> Result<(), Rejection> {
+pub fn check() -> Result<Sender, Rejection> {
     let sender = shim::sender();
     if sender == 0 {
-        return access();
+        return access().map(|()| Sender(sender));
     }
     if sender & sender_is::KERNEL != 0 {
         return Err(reject!(
@@ -104,7 +122,7 @@ pub fn check() -> Result<(), Rejection> {
             "32-bit and x32 senders are not supported"
         ));
     }
-    access()
+    access().map(|()| Sender(sender))
 }
 
 /// Whether the setting `access` lets the current thread in.

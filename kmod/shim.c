@@ -1074,6 +1074,25 @@ unsigned int nlcall_online_cpus(void)
 
 /* The sender. */
 
+/*
+ * Whether current is in a call that does nothing but send. Others may do it in
+ * passing, as io_uring_enter(): what the message leaves to task work may then run
+ * in the middle of them, where a thread must not end, nor execute a program.
+ */
+static bool nlcall_is_sending(void)
+{
+	switch (current_pt_regs()->orig_ax) {
+	case __NR_write:
+	case __NR_writev:
+	case __NR_sendto:
+	case __NR_sendmsg:
+	case __NR_sendmmsg:
+		return true;
+	default:
+		return false;
+	}
+}
+
 unsigned int nlcall_sender(void)
 {
 	unsigned int what = 0;
@@ -1088,7 +1107,18 @@ unsigned int nlcall_sender(void)
 		what |= NLCALL_SENDER_EXITING;
 	if (unlikely(!hlist_empty(&current->preempt_notifiers)) && nlcall_is_inline())
 		what |= NLCALL_SENDER_INLINE;
+	if (!nlcall_is_sending())
+		what |= NLCALL_SENDER_WITHIN;
 	return what;
+}
+
+/*
+ * Between de_thread() and its new memory, a process that executes a program must
+ * not get a thread; task work may run there, for io_uring.
+ */
+bool nlcall_executing(void)
+{
+	return mutex_is_locked(&current->signal->cred_guard_mutex);
 }
 
 bool nlcall_dying(void)

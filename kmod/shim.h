@@ -214,7 +214,10 @@ void nlcall_message_release(struct sk_buff *skb);
 #define NLCALL_SENDER_SECCOMP	BIT(2)
 #define NLCALL_SENDER_EXITING	BIT(3)
 #define NLCALL_SENDER_INLINE	BIT(4)
+#define NLCALL_SENDER_WITHIN	BIT(5)	/* another call, which sends for it */
 unsigned int nlcall_sender(void);
+/* Whether a thread of the process of current executes another program just now. */
+bool nlcall_executing(void);
 bool nlcall_dying(void);
 /* Whether the process of current has threads that run no program of it. */
 bool nlcall_has_workers(void);

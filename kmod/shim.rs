@@ -173,6 +173,7 @@ pub mod ffi {
         pub(crate) fn nlcall_message_release(skb: *mut bindings::sk_buff);
 
         pub(super) fn nlcall_sender() -> c_uint;
+        pub(super) fn nlcall_executing() -> bool;
         pub(super) fn nlcall_dying() -> bool;
         pub(super) fn nlcall_has_workers() -> bool;
 
@@ -363,12 +364,20 @@ pub mod sender_is {
     pub const EXITING: u32 = 1 << 3;
     /// Inside an INLINE call.
     pub const INLINE: u32 = 1 << 4;
+    /// Inside a system call that sends for it, as `io_uring_enter`.
+    pub const WITHIN: u32 = 1 << 5;
 }
 
 /// Bits of [`sender_is`] for the current thread.
 pub fn sender() -> u32 {
     // SAFETY: Reads fields of `current`.
     unsafe { ffi::nlcall_sender() }
+}
+
+/// Whether a thread of the current process executes another program just now.
+pub fn executing() -> bool {
+    // SAFETY: Reads a field of what the process has as long as it has threads.
+    unsafe { ffi::nlcall_executing() }
 }
 
 /// Whether the current thread has a fatal signal pending.

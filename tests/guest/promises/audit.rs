@@ -4,21 +4,17 @@
 
 use std::{
     fs::{self, Permissions},
-    os::{fd::AsRawFd, unix::fs::PermissionsExt},
+    os::unix::fs::PermissionsExt,
 };
 
-use io_uring::{opcode, types, IoUring};
 use nix::sys::wait::WaitStatus;
 use nlcall::raw::{Call, Session};
 use nlcall_tests::{
     audit::{Daemon, Event},
     calls::{self, call},
     memory::Memory,
-    message::{Message, REQUEST},
     process::{exit_now, Child},
-    results::ResultsArray,
     session,
-    socket::RawSocket,
 };
 
 use crate::harness::{skip, tests, Test};
@@ -26,7 +22,6 @@ use crate::harness::{skip, tests, Test};
 pub const TESTS: &[Test] = tests![
     audited_calls_leave_equal_records,
     an_audited_inline_exit_leaves_its_record,
-    calls_through_a_ring_are_audited,
 ];
 
 /// `AUDIT_SYSCALL` and `AUDIT_PATH` of `include/uapi/linux/audit.h`.
@@ -158,46 +153,4 @@ fn an_audited_inline_exit_leaves_its_record() {
         .expect("a record")
         .1;
     assert!(said.contains(" a0=3 "), "{said}");
-}
-
-/// There, a system call is in the middle of its own record.
-fn calls_through_a_ring_are_audited() {
-    let mut daemon = daemon();
-    let mut child = Child::fork(|channel| {
-        let socket = RawSocket::open();
-        let array = ResultsArray::new(2);
-        let batch = calls::inline([0, 1].map(|pid: i32| call(libc::SYS_getpgid, &[pid.into()])));
-        let batch: Vec<_> = batch.into_iter().map(nlcall_abi::Call::from).collect();
-        let mut message = Message::submit_into(socket.family(), &batch, array.address());
-        message.flags = REQUEST;
-        message.seq = 1000;
-        let bytes = Memory::holding(&message.bytes());
-        let mut ring = IoUring::new(4).expect("a ring");
-        let (fd, length) = (types::Fd(socket.as_raw_fd()), bytes.len() as u32);
-        let send = opcode::Send::new(fd, bytes.address() as *const u8, length).build();
-        channel.get();
-        // SAFETY: the message is never freed, and the operation is waited for.
-        unsafe { ring.submission().push(&send) }.expect("the ring has room");
-        ring.submit_and_wait(1).expect("the ring works");
-        assert_eq!(array.results().len(), 2);
-    });
-    let watched = [libc::SYS_getpgid, libc::SYS_io_uring_enter];
-    daemon
-        .watch(child.pid(), &watched)
-        .expect("the rule is taken");
-    child.channel().put(0);
-    let mut said = Vec::new();
-    while said.len() < 3 {
-        let event = daemon.event();
-        let Some(record) = event.iter().find(|it| it.0 == SYSCALL) else {
-            continue;
-        };
-        let number = record.1.split("syscall=").nth(1).expect("a number");
-        let number = number.split(' ').next().expect("a number");
-        said.push(number.parse::<libc::c_long>().expect("a number"));
-    }
-    child.succeed();
-    said.sort_unstable();
-    let [asked, entered] = watched;
-    assert_eq!(said, [asked, asked, entered]);
 }

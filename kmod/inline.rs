@@ -155,6 +155,8 @@ pub struct Batch {
     shape: Shape,
     /// Address of the results array, 0 for none.
     results: u64,
+    /// In which of the sender's programs that is.
+    program: u64,
     /// What the sender's credentials were.
     credentials: Credentials,
     /// Where it goes on after a question to seccomp.
@@ -165,6 +167,7 @@ pub struct Batch {
 struct Pause {
     /// Before the next entry.
     walk: Walk,
+    results: Results,
     tally: Tally,
     first_due: Option<Walk>,
 }
@@ -443,7 +446,7 @@ impl<'a> Run<'a> {
 }
 
 impl Batch {
-    /// The INLINE calls of a message, whose entries have `size` bytes.
+    /// The INLINE calls of a message of the current thread, whose entries have `size` bytes.
     pub(crate) fn new(
         message: Received,
         size: NonZeroUsize,
@@ -457,6 +460,7 @@ impl Batch {
             due: 0,
             shape,
             results,
+            program: sender::programs(),
             credentials,
             pause: None,
         }
@@ -472,16 +476,20 @@ impl Batch {
         run.course.is_audited = false;
         run.note(marked.state());
         let attrs = self.message.attrs();
-        let mut results = Results::open(self.results);
-        let mut tally = Tally::default();
-        let mut first_due = None;
-        let mut walk = self.walk;
-        if let Some(pause) = self.pause.take() {
-            Pause {
-                walk,
-                tally,
-                first_due,
-            } = pause;
+        let Pause {
+            mut walk,
+            mut results,
+            mut tally,
+            mut first_due,
+        } = self.pause.take().unwrap_or_else(|| Pause {
+            walk: self.walk,
+            results: Results::open(self.results, self.program),
+            tally: Tally::default(),
+            first_due: None,
+        });
+        if sender::program().is_null() {
+            // The question ended the thread, and its memory went first.
+            results.close();
         }
         loop {
             let mut made = None;
@@ -521,6 +529,7 @@ impl Batch {
                         walk.back(1);
                         self.pause = Some(Pause {
                             walk,
+                            results,
                             tally,
                             first_due,
                         });
@@ -790,14 +799,15 @@ struct Results {
 }
 
 impl Results {
-    /// Looks at the array at this address.
-    fn open(head: u64) -> Self {
+    /// Looks at the array at this address in that program of the current thread. Where it executes
+    /// another one by now, there is none.
+    fn open(head: u64, program: u64) -> Self {
         let mut results = Self {
             head,
             index: 0,
             left: 0,
         };
-        if head == 0 || sender::program().is_null() {
+        if head == 0 || program != sender::programs() || sender::program().is_null() {
             results.head = 0;
             return results;
         }

@@ -68,6 +68,12 @@ pub fn program() -> *const bindings::mm_struct {
     unsafe { (*Task::current_raw()).mm }
 }
 
+/// How many programs the current thread has executed.
+pub fn programs() -> u64 {
+    // SAFETY: The field of `current` is changed by `current` alone.
+    unsafe { (*Task::current_raw()).self_exec_id }
+}
+
 /// Whether these are the credentials in force for the current thread.
 pub fn has(credentials: &Credential) -> bool {
     // SAFETY: The field of `current` is changed by `current` alone.

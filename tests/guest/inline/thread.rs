@@ -2,26 +2,30 @@
 
 //! Calls that act on the thread that makes them.
 
-use std::{os::unix::fs::PermissionsExt, thread};
+use std::{io::Read, os::unix::fs::PermissionsExt, thread};
 
 use nix::{
     sys::{
         signal::{SigSet, Signal},
         wait::{waitpid, WaitStatus},
     },
-    unistd::{gettid, Pid},
+    unistd::{dup2_stdout, gettid, Pid},
 };
 use nlcall::{
     raw::{Batch, Call, Outcome, Results, Session},
     Error,
 };
 use nlcall_tests::{
-    calls::{self, call, inline},
+    calls::{self, call, inline, Arg},
     memory::Memory,
+    message::{Message, REQUEST},
     patience,
     pipe::Pipe,
     process::{exit_now, in_a_child, Child},
-    session, threads,
+    results::ResultsArray,
+    session,
+    socket::RawSocket,
+    threads,
 };
 use zerocopy::IntoBytes;
 
@@ -30,6 +34,7 @@ use crate::harness::{tests, Test};
 pub const TESTS: &[Test] = tests![
     an_inline_fork_makes_a_child,
     an_inline_execve_replaces_the_program,
+    nothing_is_written_into_another_program,
     an_inline_execve_that_fails_is_an_error,
     an_inline_execve_leaves_shared_signal_handlers_alone,
     an_inline_exit_group_ends_the_process,
@@ -137,6 +142,60 @@ fn an_inline_execve_replaces_the_program() {
             "the new program makes no calls of the old one"
         );
     }
+}
+
+/// The messages behind it were sent by the same system call: their results array was in the memory
+/// of the old program. Where it would be in that of the new one lies what is for an array there.
+fn nothing_is_written_into_another_program() {
+    /// `ADDR_NO_RANDOMIZE` of `include/uapi/linux/personality.h`.
+    const SAME_ADDRESSES: libc::c_ulong = 0x004_0000;
+    /// Where a stack ends, above a word that is zero, and the path of the program.
+    const STACK_TOP: u64 = (1 << 47) - 4096;
+    const PATH: &str = "/bin/cat";
+    /// Bytes of an array with one result: its head, which says so, and the result.
+    const LEN: usize = 48;
+
+    let path_end = STACK_TOP - 8;
+    let end = path_end - (PATH.len() as u64 + 1);
+    let address = (end - LEN as u64) & !7;
+    // As strings, each with a zero behind it: `done`, which is 0, `capacity`, and zeros up to the end.
+    let mut environment = vec!["", "", "", "", "\u{1}"];
+    environment.resize((end - address) as usize - 1, "");
+    let expected: Vec<u8> = environment.join("\0").into_bytes();
+
+    let (read, write) = rustix::pipe::pipe().expect("a pipe");
+    let mut child = Child::fork(|_| {
+        dup2_stdout(&write).expect("a standard output");
+        // SAFETY: it takes no pointers, and holds for what is executed.
+        assert!(unsafe { libc::personality(SAME_ADDRESSES) } >= 0);
+        let strings = |of: &[&str]| {
+            let mut addresses: Vec<u64> =
+                of.iter().map(|it| Memory::string(it).address()).collect();
+            addresses.push(0);
+            Memory::holding(addresses.as_bytes())
+        };
+        let argv = strings(&[PATH, "/proc/self/environ"]);
+        let args = [Memory::string(PATH), argv, strings(&environment)].map(Arg::from);
+        let socket = RawSocket::open();
+        let mut sent = Vec::new();
+        let executed = inline([call(libc::SYS_execve, &args)]);
+        for (calls, address) in [
+            (executed, ResultsArray::new(1).address()),
+            (inline([calls::getpid().user_data(0x5555_5555)]), address),
+        ] {
+            let calls: Vec<_> = calls.into_iter().map(nlcall_abi::Call::from).collect();
+            let mut message = Message::submit_into(socket.family(), &calls, address);
+            message.flags = REQUEST;
+            sent.extend(message.bytes());
+        }
+        socket.send(&sent).expect("it is sent");
+    });
+    drop(write);
+    let mut found = Vec::new();
+    let read = std::fs::File::from(read).read_to_end(&mut found);
+    read.expect("what the program says");
+    child.succeed();
+    assert_eq!(found, [&expected[..], b"\0"].concat());
 }
 
 fn an_inline_execve_that_fails_is_an_error() {

@@ -2,19 +2,28 @@
 
 //! Filters that come and go with threads, and calls that come together.
 
-use std::{os::fd::AsRawFd, thread};
+use std::{
+    os::{
+        fd::{AsFd, AsRawFd},
+        unix::fs::FileExt,
+    },
+    thread,
+};
 
 use nlcall::{
     raw::{Arg, Batch, Call, CallFlags, Chain, Outcome, Results, Session},
     Error,
 };
+use nlcall_abi::ResultsHeader;
 use nlcall_tests::{
-    calls::{self, call},
+    calls::{self, call, inline},
     memory::Memory,
     process::{in_a_child, Child},
     seccomp::{gain_no_privileges, Filter},
     session,
+    socket::RawSocket,
 };
+use zerocopy::IntoBytes;
 
 use super::{ends, ran, refused, session_with_worker, victim, Way};
 use crate::harness::{scaled, tests, Test};
@@ -28,6 +37,7 @@ pub const TESTS: &[Test] = tests![
     a_refused_call_breaks_its_chain,
     a_refused_call_that_succeeds_breaks_no_chain,
     each_of_many_calls_is_decided,
+    results_that_find_no_array_find_none_later,
 ];
 
 const ERROR: u32 = libc::SECCOMP_RET_ERRNO | libc::EDOM as u32;
@@ -256,5 +266,46 @@ fn each_of_many_calls_is_decided() {
             }
         });
         session::assert_all_accounted_for(&session);
+    });
+}
+
+/// The memory of the array is there from the middle of the batch on, and then not any more.
+fn results_that_find_no_array_find_none_later() {
+    in_a_child(|| {
+        let mut socket = RawSocket::open();
+        let page = Memory::pages(1);
+        let head = ResultsHeader {
+            capacity: 8,
+            ..ResultsHeader::default()
+        };
+        let file = tempfile::tempfile().expect("a file");
+        file.set_len(4096).expect("the file has a length");
+        file.write_all_at(head.as_bytes(), 0).expect("it is written");
+        let (place, length) = (|| calls::Arg::from(page), || calls::Arg::from(4096));
+        let unmap = || call(libc::SYS_munmap, &[place(), length()]);
+        assert_eq!(calls::plainly(&unmap()), 0);
+        let shared = libc::MAP_SHARED | libc::MAP_FIXED;
+        let args = [
+            place(),
+            length(),
+            (libc::PROT_READ | libc::PROT_WRITE).into(),
+            shared.into(),
+            file.as_fd().into(),
+            0.into(),
+        ];
+        Filter::none().install();
+        let batch = [
+            calls::getpid(),
+            call(libc::SYS_mmap, &args),
+            calls::getpid(),
+            unmap(),
+        ];
+        let batch = (0..).zip(inline(batch)).map(|(name, call)| call.user_data(name));
+        let answer = socket.submit_into(batch, page.address());
+        assert_eq!(answer.errno, 0, "{answer:?}");
+        let completions = socket.completions(4);
+        let names: Vec<_> = completions.iter().map(|it| it.user_data).collect();
+        assert_eq!(names, [0, 1, 2, 3]);
+        socket.assert_no_more_completions();
     });
 }

@@ -737,7 +737,7 @@ impl Origin {
             surroundings: Surroundings::current(),
             comm: sender::process_name(),
             // SAFETY: By the caller's promise.
-            sock: unsafe { Sock::of_sender(skb) },
+            sock: Some(unsafe { Sock::of_sender(skb) }?),
             on_behalf_of: None,
             front_end,
             // SAFETY: By the caller's promise.

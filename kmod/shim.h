@@ -233,7 +233,7 @@ void nlcall_sock_get(struct sock *sk);
 void nlcall_sock_put(struct sock *sk);
 /*
  * Not writable, writable again, and telling those that poll. One drain for
- * each fill, before the caller's reference goes.
+ * the one fill that there may be at a time, before the caller's reference goes.
  */
 void nlcall_sock_fill(struct sock *sk);
 void nlcall_sock_drain(struct sock *sk);

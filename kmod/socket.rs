@@ -10,10 +10,15 @@ use core::{
 use kernel::{
     bindings,
     error::to_result,
-    prelude::*, //
+    prelude::*,
+    sync::Arc, //
 };
 
 use crate::{
+    compat::{
+        new_spinlock_irq,
+        sync::SpinLockIrq, //
+    },
     message::Message,
     recent,
     shim, //
@@ -181,17 +186,34 @@ impl Bindings {
     }
 }
 
-/// A netlink socket.
-///
+/// A netlink socket, which the sessions of it share.
+#[derive(Clone)]
+pub struct Sock(Arc<Held>);
+
 /// # Invariants
 ///
 /// Owns one reference of the `struct sock`.
-pub struct Sock(NonNull<bindings::sock>);
+#[pin_data(PinnedDrop)]
+struct Held {
+    sk: NonNull<bindings::sock>,
+    /// How many of its sessions keep it from being writable. It is filled while any does, once: the
+    /// lock protects both, and is taken under that of a session.
+    #[pin]
+    fills: SpinLockIrq<u32>,
+}
 
 // SAFETY: `struct sock` is reference counted; what is done with it here is atomic or locks.
-unsafe impl Send for Sock {}
+unsafe impl Send for Held {}
 // SAFETY: As above.
-unsafe impl Sync for Sock {}
+unsafe impl Sync for Held {}
+
+#[pinned_drop]
+impl PinnedDrop for Held {
+    fn drop(self: Pin<&mut Self>) {
+        // SAFETY: Gives back the reference of the type invariant.
+        unsafe { shim::ffi::nlcall_sock_put(self.sk.as_ptr()) };
+    }
+}
 
 impl Sock {
     /// The socket that sent `skb`.
@@ -199,44 +221,62 @@ impl Sock {
     /// # Safety
     ///
     /// `skb` is the message that a netlink handler is handling.
-    pub unsafe fn of_sender(skb: *mut bindings::sk_buff) -> Option<Self> {
+    pub unsafe fn of_sender(skb: *mut bindings::sk_buff) -> Result<Self> {
         // SAFETY: By the caller's promise.
-        let sk = NonNull::new(unsafe { control(skb) }.sk)?;
-        // SAFETY: The sender is inside `sendmsg` and holds its socket.
+        let sk = NonNull::new(unsafe { control(skb) }.sk).ok_or(ENOTSOCK)?;
+        // INVARIANT: The reference is taken below.
+        let held = pin_init!(Held {
+            sk,
+            fills <- new_spinlock_irq!(0),
+        });
+        // SAFETY: The sender is inside `sendmsg` and holds its socket. Where there is no memory, the
+        // structure is dropped, and gives it back.
         unsafe { shim::ffi::nlcall_sock_get(sk.as_ptr()) };
-        Some(Self(sk))
+        Ok(Self(Arc::pin_init(held, GFP_KERNEL_ACCOUNT)?))
+    }
+
+    fn as_ptr(&self) -> *mut bindings::sock {
+        self.0.sk.as_ptr()
     }
 
     /// Whether completions may take `len` more bytes of the receive buffer, half of which is for
     /// acknowledgements and rejections.
     pub fn has_room(&self, len: usize) -> bool {
         // SAFETY: The type invariant keeps the socket alive.
-        unsafe { shim::ffi::nlcall_has_room(self.0.as_ptr(), len) }
+        unsafe { shim::ffi::nlcall_has_room(self.as_ptr(), len) }
     }
 
     /// Whether the receive buffer is full.
     pub fn is_full(&self) -> bool {
         // SAFETY: The type invariant keeps the socket alive.
-        unsafe { shim::ffi::nlcall_is_full(self.0.as_ptr()) }
+        unsafe { shim::ffi::nlcall_is_full(self.as_ptr()) }
     }
 
     /// Keeps the socket from being writable in the eyes of `poll`, until [`drain`](Self::drain).
     pub fn fill(&self) {
-        // SAFETY: The type invariant keeps the socket alive.
-        unsafe { shim::ffi::nlcall_sock_fill(self.0.as_ptr()) };
+        let mut fills = self.0.fills.lock();
+        if *fills == 0 {
+            // SAFETY: The type invariant keeps the socket alive.
+            unsafe { shim::ffi::nlcall_sock_fill(self.as_ptr()) };
+        }
+        *fills += 1;
     }
 
-    /// Takes [`fill`](Self::fill) back.
+    /// Takes one [`fill`](Self::fill) back.
     pub fn drain(&self) {
-        // SAFETY: The type invariant keeps the socket alive, and with it the first unit of its
-        // send buffer's counter.
-        unsafe { shim::ffi::nlcall_sock_drain(self.0.as_ptr()) };
+        let mut fills = self.0.fills.lock();
+        *fills -= 1;
+        if *fills == 0 {
+            // SAFETY: The type invariant keeps the socket alive, and with it the first unit of its
+            // send buffer's counter.
+            unsafe { shim::ffi::nlcall_sock_drain(self.as_ptr()) };
+        }
     }
 
     /// Wakes those that wait for the socket to be writable. Not under a lock.
     pub fn announce_room(&self) {
         // SAFETY: The type invariant keeps the socket alive.
-        unsafe { shim::ffi::nlcall_sock_announce(self.0.as_ptr()) };
+        unsafe { shim::ffi::nlcall_sock_announce(self.as_ptr()) };
     }
 
     /// Charges `message` to the receive buffer without waiting. `owner` goes along and comes back
@@ -250,11 +290,11 @@ impl Sock {
         let skb = message.into_raw();
         // SAFETY: The socket is alive; the message is complete and handed over; the reference in
         // `owner` is handed over on success, and taken back below otherwise.
-        let err = unsafe { shim::ffi::nlcall_attach_message(self.0.as_ptr(), skb, owner) };
+        let err = unsafe { shim::ffi::nlcall_attach_message(self.as_ptr(), skb, owner) };
         if err == 0 {
             // INVARIANT: Attached, and the socket is held for it.
             return Ok(Attached {
-                sk: self.0.as_ptr(),
+                sk: self.as_ptr(),
                 skb,
             });
         }
@@ -279,21 +319,6 @@ impl Attached {
     pub fn send(self) {
         // SAFETY: By the type invariant; both are handed over.
         unsafe { shim::ffi::nlcall_send_message(self.sk, self.skb) };
-    }
-}
-
-impl Clone for Sock {
-    fn clone(&self) -> Self {
-        // SAFETY: The type invariant keeps the socket alive.
-        unsafe { shim::ffi::nlcall_sock_get(self.0.as_ptr()) };
-        Self(self.0)
-    }
-}
-
-impl Drop for Sock {
-    fn drop(&mut self) {
-        // SAFETY: Gives back the reference of the type invariant.
-        unsafe { shim::ffi::nlcall_sock_put(self.0.as_ptr()) };
     }
 }
 

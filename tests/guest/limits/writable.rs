@@ -2,18 +2,25 @@
 
 //! After a rejection for want of room, `poll(2)` says when there is some.
 
-use std::thread;
+use std::{
+    os::fd::{AsRawFd, OwnedFd},
+    thread,
+};
 
-use nlcall_abi::config as attr;
+use nlcall_abi::{config as attr, submit};
 use nlcall_tests::{
-    calls, config::Changed, patience, pipe::Pipe, process::Child, session, socket::RawSocket,
+    calls, config::Changed, message::Message, patience, pipe::Pipe, process::Child, session,
+    socket::RawSocket,
 };
 use rustix::{
     event::{poll, PollFd, PollFlags, Timespec},
     net::sockopt,
 };
 
-use crate::harness::{scaled, tests, Test};
+use crate::{
+    harness::{scaled, tests, Test},
+    targets::{pidfd, waiting_child},
+};
 
 pub const TESTS: &[Test] = tests![
     room_is_waited_for_after_a_rejection,
@@ -25,6 +32,7 @@ pub const TESTS: &[Test] = tests![
     a_higher_limit_is_room,
     the_end_of_the_process_ends_the_waiting,
     a_session_is_closed_while_somebody_waits,
+    sessions_of_a_socket_are_waited_for_together,
     room_comes_and_goes,
 ];
 
@@ -202,6 +210,40 @@ fn a_session_is_closed_while_somebody_waits() {
         drop(socket);
         session::assert_gone(port);
     }
+}
+
+/// Somebody waits for room in this process, and for room in two others.
+fn sessions_of_a_socket_are_waited_for_together() {
+    const PLACES: usize = 3;
+
+    let _limit = Changed::numbers([(attr::MAX_IN_FLIGHT, 2)]);
+    let (mut socket, pipe) = (RawSocket::open(), Pipe::new());
+    let reads = vec![nlcall_abi::Call::from(pipe.read_call()); 2];
+    // They have the pipe, and the memory that is read to.
+    let others = [waiting_child(), waiting_child()];
+    let [one, two] = others.each_ref().map(|it| Some(pidfd(it.pid())));
+    let everywhere: [_; PLACES] = [None, one, two];
+    let submit = |socket: &mut RawSocket, place: &Option<OwnedFd>, calls: &[_]| {
+        let mut message = Message::submit(socket.family(), calls);
+        if let Some(pidfd) = place {
+            message.attribute(submit::TARGET_PIDFD, &pidfd.as_raw_fd().to_ne_bytes());
+        }
+        socket.request(message)
+    };
+    for place in &everywhere {
+        assert_eq!(submit(&mut socket, place, &reads).errno, 0);
+    }
+    for place in &everywhere {
+        let answer = submit(&mut socket, place, &reads);
+        assert!(answer.is_rejection(libc::EAGAIN, "max_in_flight"), "{answer:?}");
+    }
+    assert!(!is_writable(&socket));
+    end_reads(&mut socket, &pipe, 2 * PLACES);
+    assert!(is_writable(&socket));
+    for place in &everywhere {
+        assert_eq!(submit(&mut socket, place, &reads).errno, 0);
+    }
+    end_reads(&mut socket, &pipe, 2 * PLACES);
 }
 
 /// Several threads are turned away and wait, and none waits in vain.

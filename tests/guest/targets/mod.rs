@@ -94,7 +94,7 @@ fn assert_left(pid: Pid) {
 }
 
 /// A pidfd, as a plain descriptor.
-fn pidfd(pid: Pid) -> OwnedFd {
+pub fn pidfd(pid: Pid) -> OwnedFd {
     let pid = rustix::process::Pid::from_raw(pid.as_raw()).expect("a number");
     rustix::process::pidfd_open(pid, rustix::process::PidfdFlags::empty()).expect("pidfd_open")
 }

@@ -59,7 +59,7 @@ impl Session {
             };
             drop(left);
         }
-        self.forget_abroad();
+        self.forget_abroad(target);
         let origin = Origin {
             process: target.process.clone(),
             mm: target.mm.clone(),
@@ -81,13 +81,17 @@ impl Session {
         }
     }
 
-    /// Closes those that have ended and delivered everything.
-    fn forget_abroad(&self) {
+    /// Closes those that are of no use any more: of processes that have ended, or that are not as
+    /// they were, as is `target`, where nothing is in flight.
+    fn forget_abroad(&self, target: &Target) {
         for at in 0..MOST {
             let Some(there) = self.inner().lock().abroad_at(at) else {
                 continue;
             };
-            if there.is_open() || there.inner().lock().in_flight() > 0 {
+            let is_old = !there.is_open()
+                || there.owner().is(target.process.as_ptr())
+                || there.owner().is_gone();
+            if !is_old || !there.end_unused() {
                 continue;
             }
             let gone = {
@@ -95,9 +99,7 @@ impl Session {
                 let place = inner.abroad.as_mut().and_then(|table| table.get_mut(at));
                 place.and_then(|place| place.take_if(|now| Arc::ptr_eq(now, &there)))
             };
-            if let Some(gone) = gone {
-                gone.end(End::Socket);
-            }
+            drop(gone);
         }
     }
 

@@ -127,8 +127,6 @@ pub(crate) struct Inner {
     /// The address space at the beginning, kept for comparison, so that no other can take its
     /// address. Given back by the reaper: the last reference must not go in interrupt context.
     pub(crate) mm: Option<ARef<Mm>>,
-    /// What the workers share with the process; of the thread that made the first one.
-    surroundings: Surroundings,
     /// `None` once the socket is closed.
     pub(crate) sock: Option<Sock>,
     /// Admits one flusher.
@@ -224,6 +222,8 @@ pub struct Session {
     on_behalf_of: Option<Process>,
     /// The address of the process's memory at the beginning, to compare: `Inner::mm` keeps it.
     program: usize,
+    /// What the workers share with the process.
+    surroundings: Surroundings,
     comm: [u8; 16],
     payer: Payer,
     /// Workers that sleep inside a call; counted by their preempt notifiers.
@@ -361,7 +361,6 @@ impl Session {
             crew: Crew::new(chunks::Chunks::new()),
             excuses: false,
             mm: Some(origin.mm),
-            surroundings: origin.surroundings,
             sock: origin.sock,
             gate: Gate::default(),
             latencies: None,
@@ -386,6 +385,7 @@ impl Session {
                 process: origin.process,
                 on_behalf_of: origin.on_behalf_of,
                 program,
+                surroundings: origin.surroundings,
                 comm: origin.comm,
                 payer: Payer::current()?,
                 blocked: Atomic::new(0),
@@ -456,7 +456,9 @@ impl Session {
     /// Whether its process is that one, and executes the same program as at the beginning. Only
     /// while it is open.
     pub(crate) fn is_in(&self, target: &Target) -> bool {
-        self.process.is(target.process.as_ptr()) && self.program == &raw const *target.mm as usize
+        self.process.is(target.process.as_ptr())
+            && self.program == &raw const *target.mm as usize
+            && self.surroundings == target.surroundings
     }
 
     /// The name of the process when it began.
@@ -567,7 +569,7 @@ impl Session {
         };
         if !same_program {
             Standing::OtherProgram
-        } else if inner.surroundings != Surroundings::current() {
+        } else if self.surroundings != Surroundings::current() {
             Standing::OtherSurroundings
         } else {
             Standing::Home
@@ -693,17 +695,30 @@ impl Session {
 
     /// Ends the session. Never sleeps.
     pub fn end(self: &Arc<Self>, end: End) {
+        self.end_where(end, |_| true);
+    }
+
+    /// Closes the session, as if its socket was closed, where nothing is in flight: nothing is
+    /// accepted any more then. Says whether it is closed. Never sleeps.
+    pub(crate) fn end_unused(self: &Arc<Self>) -> bool {
+        self.end_where(End::Socket, |inner| inner.in_flight() == 0)
+    }
+
+    /// Ends the session where it is in a state that allows it. Says whether it has ended so.
+    fn end_where(self: &Arc<Self>, end: End, may_end: impl FnOnce(&Inner) -> bool) -> bool {
         let waiting = {
             let mut inner = self.inner.lock();
             let inner = &mut *inner;
-            match (end, inner.state) {
-                (End::Process, SessionState::Open) => inner.state = SessionState::Ended,
-                (End::Socket, SessionState::Open | SessionState::Ended) => {
-                    inner.state = SessionState::Closed;
-                }
+            let state = match (end, inner.state) {
+                (End::Process, SessionState::Open) => SessionState::Ended,
+                (End::Socket, SessionState::Open | SessionState::Ended) => SessionState::Closed,
                 (End::Process, SessionState::Ended | SessionState::Closed)
-                | (End::Socket, SessionState::Closed) => return,
+                | (End::Socket, SessionState::Closed) => return true,
+            };
+            if !may_end(inner) {
+                return false;
             }
+            inner.state = state;
             self.open.store(0, Relaxed);
             inner.end_waiting()
         };
@@ -719,6 +734,7 @@ impl Session {
         // What waits for its time holds the session.
         shim::hurry::<EXCUSE>(self.clone());
         self.end_abroad(end);
+        true
     }
 }
 

@@ -449,6 +449,14 @@ impl Process {
         core::ptr::eq(self.0.as_ptr(), pid)
     }
 
+    /// Whether nothing is left of it, not even its number.
+    pub fn is_gone(&self) -> bool {
+        let _rcu = kernel::sync::rcu::read_lock();
+        // SAFETY: The type invariant keeps the pid alive; the task is looked for under RCU, and
+        // only whether there is one counts.
+        unsafe { bindings::pid_task(self.0.as_ptr(), bindings::pid_type_PIDTYPE_TGID).is_null() }
+    }
+
     /// Its number in the initial pid namespace.
     pub fn global_number(&self) -> u32 {
         // SAFETY: The type invariant keeps the pid alive; its numbers never change. The first one is
@@ -459,17 +467,11 @@ impl Process {
     /// Its number in the pid namespace of the current thread; 0 where it has none there, or has
     /// ended.
     pub fn number(&self) -> u32 {
-        let _rcu = kernel::sync::rcu::read_lock();
-        // SAFETY: The type invariant keeps the pid alive; the task is looked for under RCU, and
-        // only whether there is one counts.
-        unsafe {
-            let task = bindings::pid_task(self.0.as_ptr(), bindings::pid_type_PIDTYPE_TGID);
-            if task.is_null() {
-                0
-            } else {
-                bindings::pid_vnr(self.0.as_ptr()) as u32
-            }
+        if self.is_gone() {
+            return 0;
         }
+        // SAFETY: The type invariant keeps the pid alive; its numbers never change.
+        unsafe { bindings::pid_vnr(self.0.as_ptr()) as u32 }
     }
 }
 

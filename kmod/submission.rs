@@ -357,7 +357,10 @@ impl Session {
             let mut inner = self.inner().lock();
             let before = left;
             let most = left.min(STRIDE);
-            left -= accept(&mut inner.calls, &mut incoming, most);
+            // One of another process may have been given up meanwhile.
+            if inner.state != SessionState::Closed {
+                left -= accept(&mut inner.calls, &mut incoming, most);
+            }
             inner.charged += before - left;
             drop(inner);
             if before - left < before.min(STRIDE) {

@@ -5,6 +5,7 @@
 use std::{fs, os::fd::AsRawFd, path::PathBuf, thread, time::Duration};
 
 use nix::{
+    sched::{unshare, CloneFlags},
     sys::{signal::Signal, stat::umask},
     unistd::{chdir, setresgid, setresuid, Gid, Uid},
 };
@@ -18,6 +19,7 @@ pub const TESTS: &[Test] = tests![
     a_call_acts_as_the_target,
     a_call_has_the_targets_directory_and_mask,
     a_call_has_the_targets_credentials,
+    a_call_has_the_files_that_the_target_has_now,
     a_chain_opens_measures_reads_and_closes_there,
     a_blocked_target_goes_on_as_if_nothing_had_been,
     a_spinning_target_is_no_obstacle,
@@ -97,6 +99,40 @@ fn a_call_has_the_targets_credentials() {
     let open = call(libc::SYS_open, &[path, libc::O_RDONLY.into()]);
     let completions = make(&session, &there, data, &[open]);
     assert_eq!(completions[0].ret, -i64::from(libc::EACCES), "root sent it");
+}
+
+/// A worker of an earlier call makes the target one of two that have them, so that it gets its own.
+fn a_call_has_the_files_that_the_target_has_now() {
+    let pipe = Pipe::new();
+    let child = Child::fork(|channel| {
+        channel.put(0);
+        channel.get();
+        unshare(CloneFlags::CLONE_FILES | CloneFlags::CLONE_FS).expect("files of its own");
+        let file = rustix::event::eventfd(0, rustix::event::EventfdFlags::empty());
+        let file = file.expect("a descriptor");
+        chdir("/proc").expect("chdir");
+        channel.put(file.as_raw_fd() as u64);
+        channel.try_get();
+    });
+    child.channel().get();
+    let (session, there) = (Session::open().unwrap(), target(child.pid()));
+    value(&session, &there, libc::SYS_getpid, &[]);
+    // This one stays where it began.
+    let args = [pipe.reader.as_raw_fd().into(), 0.into(), 1.into()];
+    let mut batch = Batch::from(call(libc::SYS_read, &args).user_data(77));
+    batch.target(&there);
+    session.submit(batch).expect("the read is accepted");
+    child.channel().put(0);
+    let file = child.channel().get();
+    let dup = value(&session, &there, libc::SYS_dup, &[file.into()]);
+    let link = fs::read_link(format!("/proc/{}/fd/{dup}", child.pid())).expect("it is there");
+    assert_eq!(link, PathBuf::from("anon_inode:[eventfd]"));
+    let mut data = Data::new();
+    let path = data.put_c_str(c"self/stat").address();
+    let opened = make(&session, &there, data, &[call(libc::SYS_open, &[path, 0.into()])]);
+    opened[0].result().expect("it is in its directory");
+    pipe.fill(b"x");
+    assert_eq!(session.wait().expect("a completion").user_data, 77);
 }
 
 fn a_chain_opens_measures_reads_and_closes_there() {

@@ -67,6 +67,7 @@ use crate::{
     wire::{
         flag,
         Call,
+        Reloc,
         SessionState,
         REACH, //
     },
@@ -223,7 +224,8 @@ impl Session {
         };
         let no_memory = || reject!(ENOMEM, "DATA: no memory for {len} bytes");
         let mm = self.inner().lock().mm.clone();
-        let charge = self.payer().charge_inline(len as u32)?;
+        let relocs = submit.relocs().count() * size_of::<Reloc>();
+        let charge = self.payer().charge_inline((len + relocs) as u32)?;
         let made = mm.map_or(Ok(None), |mm| area::Area::of(submit, &mm, charge));
         let Some(made) = made.map_err(|_| no_memory())? else {
             return Err(reject!(EPERM, "the session has ended: open a new one"));
@@ -272,7 +274,8 @@ impl Session {
         let Some(sock) = inner.sock.clone() else {
             return Err(reject!(EPERM, "the socket is closed"));
         };
-        let bytes = self.payer().charge_inline(message.place.1 as u32)?;
+        // SAFETY: By the caller's promise. The whole buffer is kept, whatever else was sent in it.
+        let bytes = self.payer().charge_inline(unsafe { (*message.skb).truesize })?;
         self.payer().charge_calls(count as u32)?;
         inner.charged += count as u32;
         inner.inline_in_flight += count as u32;

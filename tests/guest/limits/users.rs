@@ -7,11 +7,12 @@ use nix::{
     unistd::{setresuid, Uid},
 };
 use nlcall::raw::{Call, Outcome};
-use nlcall_abi::{config as attr, flag};
+use nlcall_abi::{config as attr, flag, submit, ArgKind, Reloc};
 use nlcall_tests::{
-    calls, config::Changed, message::Message, patience, pipe::Pipe, process::Child, session,
-    socket::RawSocket, threads,
+    calls, config::Changed, event::Event, message::Message, patience, pipe::Pipe, process::Child,
+    session, socket::RawSocket, threads,
 };
+use zerocopy::IntoBytes;
 
 use crate::harness::{scaled, tests, Test};
 
@@ -198,8 +199,8 @@ fn calls_wait_for_the_users_other_sessions() {
 fn the_limit_of_bytes_of_inline_calls_is_named() {
     const CALLS: usize = 10;
 
-    // Ten calls and what is around them, and no two such messages.
-    let _limit = Changed::numbers([(attr::MAX_INLINE_BYTES, 80 * 15)]);
+    // A buffer of the kernel with ten calls, and no two such buffers.
+    let _limit = Changed::numbers([(attr::MAX_INLINE_BYTES, 4000)]);
     let inline = |call: Call, count: usize| {
         let call = nlcall_abi::Call {
             flags: flag::INLINE,
@@ -213,10 +214,39 @@ fn the_limit_of_bytes_of_inline_calls_is_named() {
             let message = Message::submit(socket.family(), calls);
             socket.request(message)
         };
-        let many = inline(calls::getpid(), 2 * CALLS);
+        let many = inline(calls::getpid(), 3 * CALLS);
         let answer = submit(&mut socket, &many);
         assert!(
-            answer.is_rejection(libc::EBUSY, "max_inline_bytes 1200"),
+            answer.is_rejection(libc::EBUSY, "max_inline_bytes 4000"),
+            "{answer:?}"
+        );
+        // What is sent along counts, which is kept with them: here zeros, which are no message.
+        let one = inline(calls::getpid(), 1);
+        let mut message = Message::submit(socket.family(), &one);
+        message.seq = 1;
+        let mut bytes = message.bytes();
+        bytes.resize(8000, 0);
+        socket.send(&bytes).expect("it is sent");
+        let (events, _) = socket.drain();
+        let [Event::Answer(answer)] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert!(
+            answer.is_rejection(libc::EBUSY, "max_inline_bytes 4000"),
+            "{answer:?}"
+        );
+        // So do the pointers that are filled in, all of them into the same place.
+        let worker = nlcall_abi::Call {
+            arg_kinds: ArgKind::Data as u32,
+            ..calls::getpid().into()
+        };
+        let mut message = Message::submit(socket.family(), &[worker]);
+        message.attribute(submit::DATA, &[0; 8]);
+        let relocs = [Reloc::default(); 500];
+        message.attribute(submit::RELOC, relocs.as_bytes());
+        let answer = socket.request(message);
+        assert!(
+            answer.is_rejection(libc::EBUSY, "4008 bytes"),
             "{answer:?}"
         );
         // Each message gives back what it took.
@@ -233,7 +263,7 @@ fn the_limit_of_bytes_of_inline_calls_is_named() {
                 // The others may be in the way of these as well.
                 patience::until("the reads are accepted", || {
                     let answer = submit(&mut other, &reads);
-                    let busy = answer.is_rejection(libc::EBUSY, "max_inline_bytes 1200");
+                    let busy = answer.is_rejection(libc::EBUSY, "max_inline_bytes 4000");
                     assert!(answer.errno == 0 || busy, "{answer:?}");
                     !busy
                 });
@@ -246,7 +276,7 @@ fn the_limit_of_bytes_of_inline_calls_is_named() {
                     return false;
                 }
                 assert!(
-                    answer.is_rejection(libc::EBUSY, "max_inline_bytes 1200"),
+                    answer.is_rejection(libc::EBUSY, "max_inline_bytes 4000"),
                     "{answer:?}"
                 );
                 true

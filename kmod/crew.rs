@@ -393,10 +393,10 @@ impl Session {
         Turn::Signals
     }
 
-    /// A call that the worker `id` executed came to its end. Says what it does next; where it is
-    /// not to `go_on`, it asks again later.
-    pub fn advance(self: &Arc<Self>, id: Id, done: &Done, go_on: bool, thread: &Thread) -> Turn {
-        self.advance_after(id, go_on, thread, |inner| {
+    /// A call that the worker `id` executed came to its end. Says what it does next; where something
+    /// wants to interrupt it, it asks again later.
+    pub fn advance(self: &Arc<Self>, id: Id, done: &Done, thread: &Thread) -> Turn {
+        self.advance_after(id, thread, |inner| {
             let calls = &mut inner.calls;
             calls.finish(done.index, done.ending, done.succeeded);
         })
@@ -404,8 +404,8 @@ impl Session {
 
     /// The worker `id` is through with its burst, as far as it goes. The rest as in
     /// [`advance`](Self::advance).
-    pub fn advance_burst(self: &Arc<Self>, id: Id, go_on: bool, thread: &Thread) -> Turn {
-        self.advance_after(id, go_on, thread, |inner| {
+    pub fn advance_burst(self: &Arc<Self>, id: Id, thread: &Thread) -> Turn {
+        self.advance_after(id, thread, |inner| {
             if let Some((_, member)) = inner.crew.get_mut(id) {
                 // SAFETY: The caller is the worker, and holds the lock.
                 unsafe { member.hand.close(&mut inner.calls, member.worker.burst()) };
@@ -427,7 +427,6 @@ impl Session {
     fn advance_after(
         self: &Arc<Self>,
         id: Id,
-        go_on: bool,
         thread: &Thread,
         account: impl FnOnce(&mut Inner),
     ) -> Turn {
@@ -437,7 +436,9 @@ impl Session {
             let drained = inner.calls.is_draining();
             account(inner);
             self.uncharge(inner);
-            let turn = if go_on && inner.state == SessionState::Open {
+            // Under the lock: whoever interrupts the call that is over holds it, too.
+            let go_on = !current!().signal_pending() && inner.state == SessionState::Open;
+            let turn = if go_on {
                 self.next(inner, id)
             } else {
                 Turn::Signals

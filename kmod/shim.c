@@ -229,6 +229,9 @@ static void nlcall_thread_killed(void *data)
 {
 	struct nlcall_thread *t = data;
 
+	/* Killed before its first run: it gives back what it was given, not the reaper. */
+	if (t->cred)
+		nlcall_thread_settle(t);
 	nlcall_worker_killed(t->worker);
 }
 
@@ -575,6 +578,9 @@ static noinline unsigned long nlcall_attend(unsigned long ti)
 	}
 	if (task_sigpending(current))
 		state |= NLCALL_CALLED_SIGNAL;
+	else if (test_and_clear_restore_sigmask())
+		/* A call with a mask of its own was interrupted, and no signal puts back the thread's. */
+		sigprocmask(SIG_SETMASK, &current->saved_sigmask, NULL);
 	cond_resched_tasks_rcu_qs();
 	return state;
 }

@@ -536,9 +536,7 @@ impl Session {
             return true;
         }
         self.take_over(calls, exiting);
-        if exiting {
-            self.flush_soon();
-        } else {
+        if !exiting {
             self.provide();
         }
         false
@@ -642,15 +640,21 @@ impl Session {
 
     /// Queues calls, or ends them where nobody will execute them any more.
     pub(crate) fn take_over(self: &Arc<Self>, calls: &mut List, exiting: bool) {
-        let mut more = true;
+        let (mut more, mut has_ended) = (true, false);
         while more {
             let mut inner = self.inner().lock();
+            let before = inner.undelivered();
             let ended = exiting || inner.state != SessionState::Open;
             let instead = ended.then(|| Ending::not_started(errno::ESRCH));
             inner.calls.queue(calls, STRIDE, instead);
             more = inner.calls.end_broken(STRIDE) || !calls.is_empty();
+            has_ended |= inner.undelivered() > before;
         }
         self.discard();
+        if has_ended {
+            // Nobody else knows of them.
+            self.flush_soon();
+        }
     }
 }
 

@@ -359,10 +359,7 @@ impl Worker {
             }
         };
         match interrupted {
-            None => {
-                let go_on = !current!().signal_pending();
-                self.session.advance_burst(self.id, go_on, &self.thread)
-            }
+            None => self.session.advance_burst(self.id, &self.thread),
             Some(ret) => match self.session.single_out(self.id) {
                 Some(call) => self.conclude(Assignment::new(call, None, false), ret),
                 None => Turn::Again,
@@ -442,8 +439,7 @@ impl Worker {
             ending,
             succeeded: assignment.call.succeeded(&ending),
         };
-        let go_on = !current!().signal_pending();
-        self.session.advance(self.id, &done, go_on, &self.thread)
+        self.session.advance(self.id, &done, &self.thread)
     }
 
     /// Makes the system call.

@@ -15,7 +15,9 @@ use nix::{
 use nlcall::raw::{Call, Completion, Outcome, Restart, Session};
 use nlcall_tests::{
     calls::{self, call},
+    memory::Memory,
     pipe::Pipe,
+    process::in_a_child,
     session,
 };
 
@@ -26,6 +28,7 @@ pub const TESTS: &[Test] = tests![
     signals_that_nobody_gets_end_nothing,
     a_signal_interrupts_an_inline_call,
     an_inline_call_has_its_time_limit,
+    a_call_with_a_signal_mask_of_its_own_gives_the_threads_back,
 ];
 
 static HANDLED: AtomicU64 = AtomicU64::new(0);
@@ -167,4 +170,21 @@ fn an_inline_call_has_its_time_limit() {
     let ends: Vec<_> = results.iter().map(end).collect();
     assert_eq!(ends, [late, late, ran(pid), ran(0), ran(pid)]);
     session::assert_all_accounted_for(&session);
+}
+
+/// The kernel leaves that to the signal that it waits for, which never comes.
+fn a_call_with_a_signal_mask_of_its_own_gives_the_threads_back() {
+    in_a_child(|| {
+        let session = Session::open().expect("a session");
+        let mut blocked = SigSet::empty();
+        blocked.add(Signal::SIGUSR1);
+        blocked.thread_set_mask().expect("a signal mask");
+        let none = Memory::zeroed(8);
+        let limit = Duration::from_millis(20);
+        let suspend = call(libc::SYS_rt_sigsuspend, &[none.into(), 8.into()]).timeout(limit);
+        for completion in session::run_inline(&session, [suspend.clone(), suspend]) {
+            assert_eq!(completion.outcome, Outcome::TimedOut);
+            assert_eq!(SigSet::thread_get_mask(), Ok(blocked));
+        }
+    });
 }

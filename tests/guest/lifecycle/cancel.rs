@@ -17,7 +17,7 @@ use nlcall_abi::{cancel, Command};
 use nlcall_tests::{
     calls::{self, call},
     memory::Memory,
-    message::Message,
+    message::{Message, REQUEST},
     patience,
     pipe::Pipe,
     process::Child,
@@ -26,11 +26,14 @@ use nlcall_tests::{
     threads,
 };
 
+use zerocopy::IntoBytes;
+
 use crate::harness::{scaled, tests, Test};
 
 pub const TESTS: &[Test] = tests![
     cancel_finds_nothing_to_cancel,
     cancel_before_the_start,
+    cancel_before_the_call_is_queued,
     cancel_of_a_running_call,
     cancel_selects_by_user_data_descriptor_and_number,
     cancel_while_stopped,
@@ -136,6 +139,30 @@ fn cancel_before_the_start() {
         .filter(|it| it.outcome == Outcome::Interrupted);
     assert_eq!(interrupted.count(), running);
     session::close(session);
+}
+
+/// Both come by one system call, which goes on for a while behind them.
+fn cancel_before_the_call_is_queued() {
+    for _ in 0..scaled(20, 500) {
+        let mut socket = RawSocket::with_large_send_buffer();
+        let calls = [nlcall_abi::Call::from(calls::getpid().user_data(7))];
+        let mut cancel = Message::new(socket.family(), Command::Cancel);
+        cancel.attribute(cancel::ALL, &[]);
+        let mut sent = Vec::new();
+        for mut message in [Message::submit(socket.family(), &calls), cancel] {
+            message.flags = REQUEST;
+            sent.extend(message.bytes());
+        }
+        // Empty messages, which netlink passes over.
+        sent.extend([16_u32, 0, 0, 0].as_bytes().repeat(20_000));
+        socket.send(&sent).expect("it is sent");
+        let completion = socket.completions(1)[0];
+        assert_eq!(
+            (completion.user_data, completion.outcome),
+            (7, Outcome::Canceled as u16)
+        );
+        socket.assert_no_more_completions();
+    }
 }
 
 fn cancel_of_a_running_call() {

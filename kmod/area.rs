@@ -171,13 +171,16 @@ impl Area {
         }
     }
 
-    /// Takes it out of the memory of its process. May sleep.
+    /// Takes it out of the memory of its process. May sleep. Where the thread is killed meanwhile, it
+    /// may stay: then the last one that has it takes it out.
     pub fn remove(&self) {
         let mut placed = self.placed.lock();
         if let Placed::At(at) = *placed {
             // SAFETY: The length never changes.
             let len = unsafe { (*self.bytes.get()).len() }.max(1);
-            target::unmap(&self.mm, at, len);
+            if !target::unmap(&self.mm, at, len) {
+                return;
+            }
         }
         *placed = Placed::Nowhere(errno::ESRCH);
     }

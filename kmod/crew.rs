@@ -449,7 +449,10 @@ impl Session {
             let waiting = self.find_room(inner);
             (turn, inner.state, results, wake, waiting, tidy)
         };
-        if tidy {
+        if tidy && shim::dying() {
+            // It would not get at its memory any more.
+            self.tidy_soon(&self.inner().lock());
+        } else if tidy {
             thread.apart(|| self.tidy());
         }
         if let Some(sock) = waiting {
@@ -633,11 +636,12 @@ impl Session {
     }
 
     pub(crate) fn reap_soon(self: &Arc<Self>) {
-        let _ = shim::queue().enqueue::<_, REAP>(self.clone());
+        let _ = shim::patient_queue().enqueue::<_, REAP>(self.clone());
     }
 
     /// Ends the workers that are leaving. None of them is inside a call, so that nothing here
-    /// waits for one; a worker whose call does not let go comes later, by itself.
+    /// waits for one; a worker whose call does not let go comes later, by itself. One that is
+    /// stopped at this moment, with its process, is waited for until that goes on.
     fn reap(self: &Arc<Self>) {
         loop {
             let reaped = {
@@ -673,7 +677,7 @@ impl Session {
         // The socket's receive queue holds the session, so this must not wait for the end of it.
         drop(last);
         if closed {
-            registry::remove(self.id());
+            registry::remove(self);
         }
     }
 }

@@ -484,7 +484,6 @@ unsafe extern "C" fn before_dump(cb: *mut bindings::netlink_callback) -> i32 {
         // Asked once, of the sender and of the opener: whoever reads the dump later may be
         // somebody else.
         (*ctx).all = bindings::netlink_capable((*cb).skb, sender::CAP_SYS_ADMIN);
-        (*ctx).asker = shim::current_tgid();
         // One session with all its latencies.
         (*cb).min_dump_alloc = MAX_COMPLETE_LEN as u32;
         match check_version((*(*info).genlhdr).version) {
@@ -501,8 +500,6 @@ struct Context {
     position: u64,
     /// Whether everything may be shown.
     all: bool,
-    /// The process that asked, for comparison.
-    asker: *const bindings::pid,
 }
 
 /// The memory of a dump, cleared at its beginning.
@@ -827,7 +824,9 @@ unsafe extern "C" fn dump_sessions(
         let own = !(*(*info).attrs.add(usize::from(session::OWN))).is_null();
         own.then(|| Session::bound((*cb).skb, FrontEnd::Generic).map_or(0, |own| own.id()))
     };
-    let (all, asker) = (dump.context().all, dump.context().asker);
+    let all = dump.context().all;
+    // Who reads this part of it, and not who asked: that one may be gone by now.
+    let reader = shim::current_tgid();
     if let Some(own) = only {
         // Begin there, where it is not shown yet.
         let position = &mut dump.context().position;
@@ -837,7 +836,7 @@ unsafe extern "C" fn dump_sessions(
         if only.is_some_and(|own| next.id() != own) {
             break;
         }
-        if only.is_some() || all || next.concerns(asker) {
+        if only.is_some() || all || next.concerns(reader) {
             let added = dump.add(Command::SessionGet, |body| put_session(body, &next));
             if added.is_err() && dump.len() == 0 {
                 // To end here would be to say that there is no more.

@@ -28,7 +28,10 @@ use crate::session::{
 struct Sessions {
     /// Number of the last session that was begun.
     last: u64,
-    tree: RBTree<u64, Arc<Session>>,
+    by_number: RBTree<u64, Arc<Session>>,
+    /// The same, by the address of the `struct pid` of their process and their number: when a thread
+    /// ends, or executes a program, only those of its process are gone through.
+    by_process: RBTree<(usize, u64), Arc<Session>>,
 }
 
 global_lock! {
@@ -45,7 +48,8 @@ pub fn init() {
     unsafe { SESSIONS.init() };
     *SESSIONS.lock() = Some(Sessions {
         last: 0,
-        tree: RBTree::new(),
+        by_number: RBTree::new(),
+        by_process: RBTree::new(),
     });
 }
 
@@ -53,46 +57,55 @@ pub fn init() {
 pub struct Place {
     /// The number.
     pub id: u64,
-    reservation: RBTreeNodeReservation<u64, Arc<Session>>,
+    by_number: RBTreeNodeReservation<u64, Arc<Session>>,
+    by_process: RBTreeNodeReservation<(usize, u64), Arc<Session>>,
 }
 
 /// Reserves a place.
 pub fn reserve() -> Result<Place> {
-    let reservation = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+    let by_number = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
+    let by_process = RBTreeNodeReservation::new(GFP_KERNEL_ACCOUNT)?;
     let mut guard = SESSIONS.lock();
     let sessions = guard.as_mut().ok_or(ENODEV)?;
     sessions.last += 1;
     Ok(Place {
         id: sessions.last,
-        reservation,
+        by_number,
+        by_process,
     })
 }
 
 /// Enters a session at its place; it stays until [`remove`].
 pub fn insert(place: Place, session: Arc<Session>) {
-    let node = place.reservation.into_node(place.id, session);
+    let by_process = (session.owner().as_ptr() as usize, place.id);
+    let by_process = place.by_process.into_node(by_process, session.clone());
+    let by_number = place.by_number.into_node(place.id, session);
     if let Some(sessions) = SESSIONS.lock().as_mut() {
-        sessions.tree.insert(node);
+        sessions.by_number.insert(by_number);
+        sessions.by_process.insert(by_process);
         COUNT.fetch_add(1, Relaxed);
     }
 }
 
 /// Takes a session out.
-pub fn remove(id: u64) {
-    let session = SESSIONS
-        .lock()
-        .as_mut()
-        .and_then(|sessions| sessions.tree.remove(&id));
-    if session.is_some() {
+pub fn remove(session: &Session) {
+    let id = session.id();
+    let by_process = (session.owner().as_ptr() as usize, id);
+    let gone = SESSIONS.lock().as_mut().map(|sessions| {
+        let other = sessions.by_process.remove(&by_process);
+        (sessions.by_number.remove(&id), other)
+    });
+    if let Some((Some(_), _)) = &gone {
         COUNT.fetch_sub(1, Relaxed);
     }
-    // The reference is dropped here, outside of the lock.
+    // The references are dropped here, outside of the lock.
 }
 
 /// The session with the lowest number above `id`.
 pub fn after(id: u64) -> Option<Arc<Session>> {
     let guard = SESSIONS.lock();
-    let cursor = guard.as_ref()?.tree.cursor_lower_bound(&(id + 1))?;
+    let sessions = &guard.as_ref()?.by_number;
+    let cursor = sessions.cursor_lower_bound(&(id + 1))?;
     Some(cursor.current().1.clone())
 }
 
@@ -106,9 +119,21 @@ pub fn all() -> impl Iterator<Item = Arc<Session>> {
     })
 }
 
-/// Those of the process with that `struct pid`.
+/// Those of the process with that `struct pid`, one after the other; the lock is not held between
+/// them.
 pub fn of(tgid: *const bindings::pid) -> impl Iterator<Item = Arc<Session>> {
-    all().filter(move |session| session.owner().is(tgid))
+    let mut id = 0;
+    core::iter::from_fn(move || {
+        let guard = SESSIONS.lock();
+        let sessions = &guard.as_ref()?.by_process;
+        let cursor = sessions.cursor_lower_bound(&(tgid as usize, id + 1))?;
+        let ((process, number), session) = cursor.current();
+        if *process != tgid as usize {
+            return None;
+        }
+        id = *number;
+        Some(session.clone())
+    })
 }
 
 /// Whether there is any session: asked first, when a thread ends.

@@ -453,8 +453,8 @@ impl Session {
         self.process.is(process) || other.is_some_and(|other| other.is(process))
     }
 
-    /// Whether its process is that one, and executes the same program as at the beginning. Only
-    /// while it is open.
+    /// Whether its process is that one, executes the same program as at the beginning, and has the
+    /// same files, file system context and namespaces. Only while it is open.
     pub(crate) fn is_in(&self, target: &Target) -> bool {
         self.process.is(target.process.as_ptr())
             && self.program == &raw const *target.mm as usize
@@ -615,10 +615,10 @@ impl Session {
         self.tidy_soon(inner);
     }
 
-    /// Lets the work queue give back what messages needed of memory, where there is such.
+    /// Lets the patient work queue give back what messages needed of memory, where there is such.
     pub(crate) fn tidy_soon(self: &Arc<Self>, inner: &Inner) {
         if inner.calls.store().areas.has_over() {
-            let _ = shim::queue().enqueue::<_, TIDY>(self.clone());
+            let _ = shim::patient_queue().enqueue::<_, TIDY>(self.clone());
         }
     }
 
@@ -627,9 +627,7 @@ impl Session {
         loop {
             let over = self.inner.lock().calls.store_mut().areas.take();
             match over {
-                Some(Out::Ended(area)) => area.remove(),
-                // Freed here, outside of the lock.
-                Some(Out::Gone(_)) => {}
+                Some(Out::Ended(area) | Out::Gone(area)) => area.remove(),
                 None => return,
             }
         }

@@ -1254,11 +1254,22 @@ void nlcall_extack(struct netlink_ext_ack *extack, const struct nlattr *attr,
 
 /* Beginning and end. */
 
-static struct workqueue_struct *nlcall_wq;
+static struct workqueue_struct *nlcall_wq, *nlcall_patient_wq;
 
 struct workqueue_struct *nlcall_queue(void)
 {
 	return nlcall_wq;
+}
+
+struct workqueue_struct *nlcall_patient_queue(void)
+{
+	return nlcall_patient_wq;
+}
+
+static void nlcall_destroy_queues(void)
+{
+	destroy_workqueue(nlcall_wq);
+	destroy_workqueue(nlcall_patient_wq);
 }
 
 int nlcall_init(void)
@@ -1270,9 +1281,14 @@ int nlcall_init(void)
 	nlcall_wq = alloc_workqueue("nlcall", WQ_UNBOUND, 0);
 	if (!nlcall_wq)
 		return -ENOMEM;
+	nlcall_patient_wq = alloc_workqueue("nlcall_patient", WQ_UNBOUND, WQ_MAX_ACTIVE);
+	if (!nlcall_patient_wq) {
+		destroy_workqueue(nlcall_wq);
+		return -ENOMEM;
+	}
 	err = nlcall_register_probes();
 	if (err) {
-		destroy_workqueue(nlcall_wq);
+		nlcall_destroy_queues();
 		return err;
 	}
 	preempt_notifier_inc();
@@ -1283,7 +1299,7 @@ int nlcall_init(void)
 void nlcall_exit(void)
 {
 	nlcall_unregister_probes(ARRAY_SIZE(nlcall_probes));
-	destroy_workqueue(nlcall_wq);
+	nlcall_destroy_queues();
 	preempt_notifier_dec();
 	synchronize_rcu();
 	synchronize_rcu_tasks();

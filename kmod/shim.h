@@ -60,8 +60,12 @@ void nlcall_exit(void);
 /* Release of the running kernel. */
 const char *nlcall_release(void);
 unsigned int nlcall_online_cpus(void);
-/* The module's own queue; lives from nlcall_init() to nlcall_exit(). */
+/*
+ * The module's own queues; they live from nlcall_init() to nlcall_exit(). What is in
+ * the first one never waits. What is in the second one may, for a process.
+ */
 struct workqueue_struct *nlcall_queue(void);
+struct workqueue_struct *nlcall_patient_queue(void);
 
 /*
  * A worker's C part. Allocated by nlcall_thread_new(), freed by

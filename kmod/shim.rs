@@ -116,6 +116,7 @@ pub mod ffi {
         pub(super) fn nlcall_release() -> *const c_char;
         pub(super) fn nlcall_online_cpus() -> c_uint;
         pub(super) fn nlcall_queue() -> *const bindings::workqueue_struct;
+        pub(super) fn nlcall_patient_queue() -> *const bindings::workqueue_struct;
 
         pub(super) fn nlcall_thread_new(worker: *mut c_void, blocked: *mut i32) -> *mut Thread;
         pub(super) fn nlcall_thread_start(thread: *mut Thread) -> c_int;
@@ -257,11 +258,18 @@ impl Drop for Border {
     }
 }
 
-/// The module's work queue.
+/// The module's work queue, for what never waits: it is everybody's.
 pub fn queue() -> &'static Queue {
     // SAFETY: The queue lives as long as the module's `Border`, and everything that enqueues holds
     // the module.
     unsafe { Queue::from_raw(ffi::nlcall_queue()) }
+}
+
+/// The one for what may have to wait for a process: that it lets go of its memory, or goes on after
+/// it was stopped.
+pub fn patient_queue() -> &'static Queue {
+    // SAFETY: As for the other queue.
+    unsafe { Queue::from_raw(ffi::nlcall_patient_queue()) }
 }
 
 /// Lets delayed work of a session run at once where it waits for its time. Where it does not wait,

@@ -104,28 +104,33 @@ enum nlcall_may nlcall_target_of(struct pid *pid, struct nlcall_target *target)
  * a little: a process that ends gives back all of its memory anyway, and one that
  * has reached its limit of mappings can wait for ever.
  */
-static noinline void nlcall_give_back(unsigned long at, size_t len)
+static noinline bool nlcall_give_back(unsigned long at, size_t len)
 {
 	const unsigned long until = jiffies + HZ / 25;
+	int err;
 
 	do {
-		if (vm_munmap(at, len) != -ENOMEM)
-			return;
+		err = vm_munmap(at, len);
+		if (err != -ENOMEM)
+			return err != -EINTR;
 		schedule_timeout_killable(1);
 	} while (!fatal_signal_pending(current) && time_before(jiffies, until));
+	return !fatal_signal_pending(current);
 }
 
-void nlcall_unmap(struct mm_struct *mm, unsigned long at, size_t len)
+bool nlcall_unmap(struct mm_struct *mm, unsigned long at, size_t len)
 {
-	if (current->mm == mm) {
-		nlcall_give_back(at, len);
-		return;
-	}
+	bool done;
+
+	if (current->mm == mm)
+		return nlcall_give_back(at, len);
 	/* Of another process, by a kernel thread. Where it ends, its memory goes anyway. */
 	if (!mmget_not_zero(mm))
-		return;
+		return true;
 	kthread_use_mm(mm);
-	nlcall_give_back(at, len);
+	done = nlcall_give_back(at, len);
 	kthread_unuse_mm(mm);
-	mmput(mm);
+	/* The last one waits for what the process had begun. */
+	mmput_async(mm);
+	return done;
 }

@@ -44,7 +44,10 @@ struct pid *nlcall_pidfd(int fd, int *err);
 enum nlcall_may nlcall_target_of(struct pid *pid, struct nlcall_target *target);
 /* A thread of the process that is not ending, with a reference, or NULL. */
 struct task_struct *nlcall_live_thread(struct pid *pid);
-/* Gives mapped memory back: of the current process, or by a kernel thread. */
-void nlcall_unmap(struct mm_struct *mm, unsigned long at, size_t len);
+/*
+ * Gives mapped memory back: of the current process, or by a kernel thread. False
+ * where the thread was killed before it could.
+ */
+bool nlcall_unmap(struct mm_struct *mm, unsigned long at, size_t len);
 
 #endif /* NLCALL_TARGET_H */

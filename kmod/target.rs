@@ -68,7 +68,11 @@ mod ffi {
         pub(super) fn nlcall_pidfd(fd: c_int, err: *mut c_int) -> *mut bindings::pid;
         pub(super) fn nlcall_target_of(pid: *mut bindings::pid, target: *mut Target) -> c_uint;
         pub(super) fn nlcall_live_thread(pid: *mut bindings::pid) -> *mut bindings::task_struct;
-        pub(super) fn nlcall_unmap(mm: *mut bindings::mm_struct, at: c_ulong, len: usize);
+        pub(super) fn nlcall_unmap(
+            mm: *mut bindings::mm_struct,
+            at: c_ulong,
+            len: usize,
+        ) -> bool;
     }
 }
 
@@ -178,9 +182,9 @@ pub fn live_thread(process: &Process) -> Option<ARef<Task>> {
 }
 
 /// Gives memory back that was mapped in `mm`: by a thread of that process or by a work queue. May
-/// sleep.
-pub fn unmap(mm: &Mm, at: u64, len: usize) {
+/// sleep. `false`: the thread was killed before it could.
+pub fn unmap(mm: &Mm, at: u64, len: usize) -> bool {
     // SAFETY: The reference keeps the structure; the C side sees to it that there is memory. What
     // was mapped there was ours: if the process has something else there by now, it asked for it.
-    unsafe { ffi::nlcall_unmap(mm.as_raw(), at as usize, len) };
+    unsafe { ffi::nlcall_unmap(mm.as_raw(), at as usize, len) }
 }

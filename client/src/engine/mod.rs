@@ -9,7 +9,7 @@ mod table;
 mod tests;
 
 use std::{
-    mem,
+    mem::{self, ManuallyDrop},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
 };
@@ -303,14 +303,13 @@ impl Engine {
     pub(crate) fn lose(&self, why: &str) {
         let mut state = self.state();
         state.lost.get_or_insert_with(|| why.to_owned());
-        let slots = state.table.drain();
+        // The calls may go on, and use their memory, also where a waker panics here.
+        let slots = ManuallyDrop::new(state.table.drain());
         let wakers = state.wakers();
         drop(state);
-        for slot in &slots {
+        for slot in slots.iter() {
             slot.flight.lost(why);
         }
-        // The calls may go on, and use their memory.
-        mem::forget(slots);
         wakers.into_iter().for_each(Waker::wake);
     }
 

@@ -8,10 +8,11 @@
 use std::{
     collections::VecDeque,
     future::Future,
+    panic::{self, AssertUnwindSafe},
     pin::Pin,
     ptr,
     sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
+    task::{Context, Poll, Wake, Waker},
 };
 
 use nlcall_abi::{self as abi, Outcome};
@@ -153,6 +154,33 @@ unsafe impl Operation for Read {
 
 fn read(len: usize) -> Read {
     Read(vec![0; len])
+}
+
+/// An operation that shows, by the count of this, whether it is still there.
+fn watched(watch: &Arc<()>) -> op::Syscall<Arc<()>> {
+    // SAFETY: the model makes no call.
+    unsafe { op::Syscall::new(op::Sysno::of("getppid"), &[]) }.keep(Arc::clone(watch))
+}
+
+/// A waker that panics.
+struct Panics;
+
+impl Wake for Panics {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker of a test");
+    }
+}
+
+/// Polls with a waker that panics.
+fn poll_to_panic<F: Future + Unpin>(future: &mut F) {
+    let waker = Waker::from(Arc::new(Panics));
+    let polled = Pin::new(future).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+}
+
+/// That this panics.
+fn panics(step: impl FnOnce()) {
+    panic::catch_unwind(AssertUnwindSafe(step)).expect_err("no panic");
 }
 
 fn poll<F: Future + Unpin>(future: &mut F) -> Poll<F::Output> {
@@ -328,6 +356,19 @@ fn when_the_way_is_lost_nothing_is_freed() {
     ));
     // For all that is known the call goes on.
     model.end(&client, 0, RAN(4), b'x');
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "what it keeps for ever is a leak to Miri")]
+fn a_waker_that_panics_frees_nothing_of_what_is_lost() {
+    let model = Model::new();
+    let client = model.client(2);
+    let watch = Arc::new(());
+    let mut futures = [(); 2].map(|()| client.submit(watched(&watch)));
+    futures.iter_mut().for_each(poll_to_panic);
+    panics(|| client.handle.engine.lose("a test"));
+    drop(futures);
+    assert_eq!(Arc::strong_count(&watch), 3, "their calls may go on");
 }
 
 #[derive(Clone, Debug)]

@@ -227,7 +227,10 @@ impl Outputs {
 trait AnyOperation: Send {
     fn request(&mut self) -> Result<Request, Errno>;
 
-    fn complete(self: Box<Self>, end: End) -> Box<dyn Any + Send>;
+    /// # Safety
+    ///
+    /// As for [`Operation::complete`].
+    unsafe fn complete(self: Box<Self>, end: End) -> Box<dyn Any + Send>;
 }
 
 impl<O: Operation> AnyOperation for O {
@@ -235,8 +238,9 @@ impl<O: Operation> AnyOperation for O {
         Operation::request(self)
     }
 
-    fn complete(self: Box<Self>, end: End) -> Box<dyn Any + Send> {
-        Box::new(Operation::complete(*self, end))
+    unsafe fn complete(self: Box<Self>, end: End) -> Box<dyn Any + Send> {
+        // SAFETY: by the contract of this function.
+        Box::new(unsafe { Operation::complete(*self, end) })
     }
 }
 
@@ -267,8 +271,9 @@ impl<O: Operation> Work for O {
         Ok(())
     }
 
-    fn finish(self, ends: &[End]) -> O::Output {
-        self.complete(ends[0])
+    unsafe fn finish(self, ends: &[End]) -> O::Output {
+        // SAFETY: by the contract of this function the end is that of its only call.
+        unsafe { self.complete(ends[0]) }
     }
 }
 
@@ -294,7 +299,7 @@ impl Work for Chain {
         Ok(())
     }
 
-    fn finish(self, ends: &[End]) -> Outputs {
+    unsafe fn finish(self, ends: &[End]) -> Outputs {
         // Descriptors that calls of the chain have closed do not belong to those that made them.
         let mut closed = vec![false; ends.len()];
         for (link, end) in self.links.iter().zip(ends) {
@@ -305,7 +310,8 @@ impl Work for Chain {
         let outputs = self.links.into_iter().zip(ends).zip(closed);
         let outputs = outputs.map(|((link, end), closed)| match closed {
             true => None,
-            false => Some(link.op.complete(*end)),
+            // SAFETY: by the contract of this function each call has its own end.
+            false => Some(unsafe { link.op.complete(*end) }),
         });
         Outputs {
             chain: self.id,

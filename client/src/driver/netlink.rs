@@ -115,7 +115,7 @@ impl Backend for Netlink {
         let _ = rustix::io::read(&self.closed, &mut [0; 8]);
         while let Some(completion) = self.session.try_wait()? {
             let key = Key::from_user_data(completion.user_data);
-            engine.complete(key, End::from(&completion));
+            engine.complete(key, End::of(&completion));
         }
         // Those that still meet the limit wait again.
         engine.has_room();

@@ -36,6 +36,11 @@ impl End {
         Self::new(-(why.raw() as i64), outcome)
     }
 
+    /// Of the call that this is the completion of.
+    pub(crate) const fn of(completion: &raw::Completion) -> Self {
+        Self::new(completion.ret, completion.outcome)
+    }
+
     /// What the call returned: the value, or the error. Where it did not run to its end, the error
     /// says why not.
     pub fn result(self) -> Result<u64, Errno> {
@@ -71,12 +76,6 @@ impl End {
     }
 }
 
-impl From<&raw::Completion> for End {
-    fn from(completion: &raw::Completion) -> Self {
-        Self::new(completion.ret, completion.outcome)
-    }
-}
-
 /// What can be submitted: an operation or a chain of them.
 pub trait Work: Send + 'static {
     /// What comes of it.
@@ -91,7 +90,12 @@ pub trait Work: Send + 'static {
     fn push_to(&mut self, keys: &[Key], batch: &mut raw::Batch) -> Result<(), Unfit>;
 
     /// Makes the output of the ends of the calls, all of which are over.
-    fn finish(self, ends: &[End]) -> Self::Output;
+    ///
+    /// # Safety
+    ///
+    /// The ends are those of its own calls, in their order, which were made as
+    /// [`push_to`](Self::push_to) said or were never made.
+    unsafe fn finish(self, ends: &[End]) -> Self::Output;
 }
 
 /// Why the calls of a [`Work`] are not made.
@@ -263,7 +267,10 @@ impl<W: Work> Flight<W> {
         let work = self.work().take();
         let work = work.expect("the work is there until its output is made");
         let is_canceled = ends.iter().copied().any(End::is_canceled);
-        (work.finish(&ends), is_canceled)
+        // SAFETY: they are what was reported under the keys of its calls, each of which names one
+        // call for ever; those of which nothing was reported were never made.
+        let output = unsafe { work.finish(&ends) };
+        (output, is_canceled)
     }
 
     /// All calls have ended.

@@ -147,7 +147,7 @@ unsafe impl Operation for Read {
         Ok(op::Request::new(op::Sysno::of("read"), args))
     }
 
-    fn complete(self, end: End) -> Self::Output {
+    unsafe fn complete(self, end: End) -> Self::Output {
         (end.result(), self.0)
     }
 }

@@ -197,7 +197,11 @@ unsafe impl<B: BufMut> Argument for Output<B> {
 
 impl<B: BufMut> Output<B> {
     /// The number of bytes that the call wrote, and the buffer with them.
-    pub(crate) fn filled(mut self, result: Result<u64, Errno>) -> (Result<usize, Errno>, B) {
+    ///
+    /// # Safety
+    ///
+    /// The result is that of the call that this was an argument of.
+    pub(crate) unsafe fn filled(mut self, result: Result<u64, Errno>) -> (Result<usize, Errno>, B) {
         let count = result.map(|count| count as usize);
         if let Ok(count) = count {
             assert!(count <= self.0.capacity(), "the call wrote {count} bytes");
@@ -210,10 +214,15 @@ impl<B: BufMut> Output<B> {
 
 impl<B: BufMut> Output<B> {
     /// As [`filled`](Self::filled), for calls that only tell the length where there is no buffer.
-    pub(crate) fn measured(self, result: Result<u64, Errno>) -> (Result<usize, Errno>, B) {
+    ///
+    /// # Safety
+    ///
+    /// As for [`filled`](Self::filled).
+    pub(crate) unsafe fn measured(self, result: Result<u64, Errno>) -> (Result<usize, Errno>, B) {
         match self.0.capacity() {
             0 => (result.map(|length| length as usize), self.0),
-            _ => self.filled(result),
+            // SAFETY: by the contract of this function.
+            _ => unsafe { self.filled(result) },
         }
     }
 }
@@ -287,7 +296,14 @@ unsafe impl<B: BufMut> Argument for Outputs<B> {
 
 impl<B: BufMut> Outputs<B> {
     /// The number of bytes that the call wrote to all of them, and the buffers with them.
-    pub(crate) fn filled(mut self, result: Result<u64, Errno>) -> (Result<usize, Errno>, Vec<B>) {
+    ///
+    /// # Safety
+    ///
+    /// The result is that of the call that these were an argument of.
+    pub(crate) unsafe fn filled(
+        mut self,
+        result: Result<u64, Errno>,
+    ) -> (Result<usize, Errno>, Vec<B>) {
         let count = result.map(|count| count as usize);
         if let Ok(count) = count {
             let mut left = count;

@@ -67,7 +67,7 @@ where
         Ok(Request::new(IOCTL, args))
     }
 
-    fn complete(mut self, end: End) -> Self::Output {
+    unsafe fn complete(mut self, end: End) -> Self::Output {
         let ret = end.result()?;
         let address = self.ioctl.as_ptr();
         // SAFETY: the call succeeded, with this value, and what it left is where the value is now.

@@ -22,7 +22,8 @@ operation! {
         fd: Fd<D>,
         buf: Output<B>,
     } -> (Result<usize, crate::Errno>, Entries<B>): |op: ReadDir<D, B>, end: super::End| {
-        let (len, buf) = op.buf.filled(end.result());
+        // SAFETY: it is the result of the operation's own call, which the buffer is an argument of.
+        let (len, buf) = unsafe { op.buf.filled(end.result()) };
         (len, Entries { buf, len: len.unwrap_or(0) })
     }
 }

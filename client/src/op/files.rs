@@ -293,7 +293,7 @@ unsafe impl Operation for Close<OwnedFd> {
         Ok(Request::new(CLOSE, args))
     }
 
-    fn complete(self, end: End) -> Self::Output {
+    unsafe fn complete(self, end: End) -> Self::Output {
         if end.has_begun() {
             // The call has closed it, also where it reported an error. The number may mean another
             // file by now.
@@ -323,7 +323,7 @@ unsafe impl Operation for Close<Passed<OwnedFd>> {
         Ok(Request::new(CLOSE, args))
     }
 
-    fn complete(self, end: End) -> Self::Output {
+    unsafe fn complete(self, end: End) -> Self::Output {
         end.result().map(drop)
     }
 }

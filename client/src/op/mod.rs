@@ -60,6 +60,18 @@
 //! let read = client.submit(op::Read::new(file, buffer));
 //! println!("{}", buffer.len());
 //! ```
+//!
+//! *"call to unsafe function `complete`"*: submit the operation. What comes of it is believed to be
+//! what its own call left.
+//!
+//! ```compile_fail,E0133
+//! # use nlcall::op::{self, End, Operation};
+//! # fn example(end: End) {
+//! let file = std::fs::File::open("/etc/os-release").unwrap();
+//! let read = op::Read::new(file, Vec::<u8>::with_capacity(4096));
+//! let (count, text) = read.complete(end);
+//! # }
+//! ```
 
 mod argument;
 mod buffer;
@@ -128,8 +140,14 @@ pub unsafe trait Operation: Send + Sized + 'static {
     /// call is made.
     fn request(&mut self) -> Result<Request, Errno>;
 
-    /// What comes of a call that ended so.
-    fn complete(self, end: End) -> Self::Output;
+    /// What comes of a call that ended so. The client asks for it when the call is over.
+    ///
+    /// # Safety
+    ///
+    /// `end` is that of this operation's own call, which was made as [`request`](Self::request) said,
+    /// or was never made. An end says how many bytes of a buffer were written, and which descriptor
+    /// is new: that of another call is wrong about both.
+    unsafe fn complete(self, end: End) -> Self::Output;
 
     /// Interrupts the call when it runs longer than this; its result is `ETIME` then. Zero means no
     /// limit.
@@ -176,8 +194,9 @@ unsafe impl<O: Operation> Operation for TimeLimit<O> {
         Ok(request)
     }
 
-    fn complete(self, end: End) -> O::Output {
-        self.op.complete(end)
+    unsafe fn complete(self, end: End) -> O::Output {
+        // SAFETY: it is the end of the same call.
+        unsafe { self.op.complete(end) }
     }
 }
 
@@ -228,7 +247,7 @@ macro_rules! operation {
                 Ok($crate::op::Request::new(NR, args))
             }
 
-            fn complete(self, end: $crate::op::End) -> Self::Output {
+            unsafe fn complete(self, end: $crate::op::End) -> Self::Output {
                 operation!(@complete self, end, $($output)*)
             }
         }
@@ -262,7 +281,8 @@ macro_rules! operation {
         })
     };
     (@complete $self:ident, $end:ident, filled($buf:ident): $type:ty) => {
-        $self.$buf.filled($end.result())
+        // SAFETY: it is the result of the operation's own call, which this buffer is an argument of.
+        unsafe { $self.$buf.filled($end.result()) }
     };
     (@complete $self:ident, $end:ident, with($buf:ident): $type:ty) => {
         ($end.result().map(|value| value as usize), $self.$buf.0)

@@ -329,7 +329,8 @@ operation! {
         flags: RecvFlags,
         peer: Peer,
     } -> (Result<(usize, Option<SocketAddrAny>), Errno>, B): |op: RecvFrom<D, B>, end: End| {
-        let (len, buf) = op.buf.filled(end.result());
+        // SAFETY: it is the result of the operation's own call, which the buffer is an argument of.
+        let (len, buf) = unsafe { op.buf.filled(end.result()) };
         (len.map(|len| (len, op.peer.address())), buf)
     }
 }

@@ -55,7 +55,20 @@ impl Sysno {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
-#[derive(Clone, Debug)]
+///
+/// It cannot be cloned: the clone's arguments would point into what the original
+/// [keeps](Self::keep).
+///
+/// ```compile_fail,E0599
+/// # use nlcall::op;
+/// # const READ: op::Sysno = op::Sysno::of("read");
+/// let mut buf = vec![0u8; 16];
+/// let args = [0, buf.as_mut_ptr() as u64, 16];
+/// // SAFETY: the buffer is kept.
+/// let call = unsafe { op::Syscall::new(READ, &args) }.keep(buf);
+/// let other = call.clone();
+/// ```
+#[derive(Debug)]
 pub struct Syscall<K = ()> {
     nr: Sysno,
     args: Args,
@@ -109,7 +122,7 @@ unsafe impl<K: Send + 'static> Operation for Syscall<K> {
         Ok(Request::new(self.nr, self.args.clone()))
     }
 
-    fn complete(self, end: End) -> Self::Output {
+    unsafe fn complete(self, end: End) -> Self::Output {
         (end.result(), self.kept)
     }
 }

@@ -18,7 +18,10 @@ operation! {
         fd: Fd<D>,
         name: Text,
         buf: Output<B>,
-    } -> (Result<usize, crate::Errno>, B): |op: GetXattr<D, B>, end: super::End| op.buf.measured(end.result())
+    } -> (Result<usize, crate::Errno>, B): |op: GetXattr<D, B>, end: super::End| {
+        // SAFETY: it is the result of the operation's own call, which the buffer is an argument of.
+        unsafe { op.buf.measured(end.result()) }
+    }
 }
 
 impl<D: Descriptor, B: BufMut> GetXattr<D, B> {
@@ -38,7 +41,10 @@ operation! {
     pub struct ListXattr<D: Descriptor, B: BufMut> = flistxattr {
         fd: Fd<D>,
         buf: Output<B>,
-    } -> (Result<usize, crate::Errno>, B): |op: ListXattr<D, B>, end: super::End| op.buf.measured(end.result())
+    } -> (Result<usize, crate::Errno>, B): |op: ListXattr<D, B>, end: super::End| {
+        // SAFETY: it is the result of the operation's own call, which the buffer is an argument of.
+        unsafe { op.buf.measured(end.result()) }
+    }
 }
 
 impl<D: Descriptor, B: BufMut> ListXattr<D, B> {

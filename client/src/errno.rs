@@ -19,11 +19,13 @@ impl Errno {
     pub(crate) const SRCH: Self = Self(nix::errno::Errno::ESRCH as i32);
     pub(crate) const INVAL: Self = Self(nix::errno::Errno::EINVAL as i32);
     pub(crate) const INTR: Self = Self(nix::errno::Errno::EINTR as i32);
+    pub(crate) const BADF: Self = Self(nix::errno::Errno::EBADF as i32);
     pub(crate) const AGAIN: Self = Self(nix::errno::Errno::EAGAIN as i32);
     pub(crate) const BUSY: Self = Self(nix::errno::Errno::EBUSY as i32);
     pub(crate) const IO: Self = Self(nix::errno::Errno::EIO as i32);
     pub(crate) const FAULT: Self = Self(nix::errno::Errno::EFAULT as i32);
     pub(crate) const NOSYS: Self = Self(nix::errno::Errno::ENOSYS as i32);
+    pub(crate) const NOTSOCK: Self = Self(nix::errno::Errno::ENOTSOCK as i32);
     pub(crate) const OPNOTSUPP: Self = Self(nix::errno::Errno::EOPNOTSUPP as i32);
     pub(crate) const CANCELED: Self = Self(nix::errno::Errno::ECANCELED as i32);
     pub(crate) const NOBUFS: Self = Self(nix::errno::Errno::ENOBUFS as i32);

@@ -124,7 +124,8 @@ pub enum Error {
     #[error("the client was shut down")]
     ShutDown,
 
-    /// The way to the module failed while calls were in flight. What became of those is not known.
+    /// The way to the module failed while calls were in flight, or its answer to their submission
+    /// was lost. What became of those is not known.
     #[error("the way to the module was lost: {why}")]
     Lost {
         /// What failed.

@@ -108,6 +108,9 @@ impl<W: Submit> InFlight<W> {
         let flight: Arc<dyn AnyFlight> = Arc::clone(&self.flight) as _;
         self.stage = match self.handle.engine.launch(vec![flight]) {
             Ok(()) => Stage::Sent,
+            // The driver may have it: it has its room until its completion comes, and was told that
+            // perhaps none does.
+            Err(NotLaunched { rest, .. }) if rest.is_empty() => Stage::Sent,
             Err(NotLaunched { error, .. }) if error.is_limit() => Stage::Admitted,
             Err(NotLaunched { error, .. }) => {
                 self.handle.engine.release_room(self.flight.len());

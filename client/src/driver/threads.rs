@@ -83,6 +83,7 @@ impl Backend for Threads {
             return Err(SubmitError {
                 error,
                 accepted: 0,
+                doubtful: 0,
                 rest: batch,
             });
         }

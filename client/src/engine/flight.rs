@@ -137,7 +137,7 @@ pub(crate) trait AnyFlight: Send + Sync {
     /// It will not be handed to the driver, where it was not yet.
     fn end_held(&self);
 
-    /// Nothing will be heard of its calls any more, which may go on for all that is known.
+    /// It is not known whether anything will be heard of its calls, which may go on all the same.
     fn lost(&self, why: &str);
 }
 
@@ -362,6 +362,9 @@ impl<W: Work> AnyFlight for Flight<W> {
 
     fn lost(&self, why: &str) {
         let mut state = self.state();
+        if !matches!(state.stage, Stage::Held | Stage::Sent) {
+            return;
+        }
         state.stage = Stage::Lost(why.to_owned());
         let waker = state.waker.take();
         drop(state);

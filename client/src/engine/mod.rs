@@ -55,7 +55,7 @@ pub(crate) struct Engine {
 /// What the driver did not take.
 pub(crate) struct NotLaunched {
     pub(crate) error: Error,
-    /// It, in its order. It has its room.
+    /// It, in its order. It has its room. What is not here is with the driver, or is over.
     pub(crate) rest: Vec<Arc<dyn AnyFlight>>,
 }
 
@@ -185,7 +185,7 @@ impl Engine {
             let keys = match self.insert(&flight) {
                 Ok(keys) => keys,
                 Err(error) => {
-                    let mut rest = self.take_back(sent, 0);
+                    let mut rest = self.take_back(sent);
                     rest.push(flight);
                     rest.extend(flights);
                     return Err(NotLaunched { error, rest });
@@ -205,7 +205,7 @@ impl Engine {
                 }
                 Err(Unfit::Work(error)) => {
                     sent.push((flight, keys));
-                    let mut rest = self.take_back(sent, 0);
+                    let mut rest = self.take_back(sent);
                     rest.extend(flights);
                     return Err(NotLaunched { error, rest });
                 }
@@ -214,38 +214,45 @@ impl Engine {
         if batch.is_empty() {
             return Ok(());
         }
-        if let Err(refused) = self.backend.submit(self, batch) {
-            return Err(NotLaunched {
-                error: refused.error,
-                rest: self.take_back(sent, refused.accepted),
-            });
-        }
+        let (accepted, doubtful, refused) = match self.backend.submit(self, batch) {
+            Ok(()) => (usize::MAX, 0, None),
+            Err(refused) => (refused.accepted, refused.doubtful, Some(refused.error)),
+        };
+        let (mut calls, mut rest) = (0, Vec::new());
         for (flight, keys) in sent {
-            if flight.is_abandoned() {
+            calls += keys.len();
+            if calls > accepted {
+                rest.push((flight, keys));
+                continue;
+            }
+            let doubt = refused.as_ref().filter(|_| calls > accepted - doubtful);
+            if let Some(why) = doubt {
+                // It keeps its place until its completion comes, if ever one does.
+                flight.lost(&why.to_string());
+            }
+            if doubt.is_some() || flight.is_abandoned() {
                 // Whoever gave it up may have done so before the driver knew of it. The call ends
                 // later where it cannot be stopped.
                 let _ = self.cancel(&keys);
             }
         }
-        Ok(())
+        match refused {
+            None => Ok(()),
+            Some(error) => Err(NotLaunched {
+                error,
+                rest: self.take_back(rest),
+            }),
+        }
     }
 
-    /// Of what was to be sent, the driver has the first so many calls. The others are held again.
-    fn take_back(
-        &self,
-        sent: Vec<(Arc<dyn AnyFlight>, Vec<Key>)>,
-        accepted: usize,
-    ) -> Vec<Arc<dyn AnyFlight>> {
-        let (mut calls, mut rest) = (0, Vec::new());
-        for (flight, keys) in sent {
-            calls += keys.len();
-            if calls > accepted {
-                self.remove(&keys);
-                flight.returned();
-                rest.push(flight);
-            }
-        }
-        rest
+    /// The driver does not have what was to be sent: it is held again.
+    fn take_back(&self, sent: Vec<(Arc<dyn AnyFlight>, Vec<Key>)>) -> Vec<Arc<dyn AnyFlight>> {
+        let back = sent.into_iter().map(|(flight, keys)| {
+            self.remove(&keys);
+            flight.returned();
+            flight
+        });
+        back.collect()
     }
 
     /// A call has ended.

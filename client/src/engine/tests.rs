@@ -35,6 +35,8 @@ enum Manners {
     IsFull,
     /// It rejects everything for good.
     Rejects,
+    /// It accepts, and does not know whether it did.
+    Doubts,
 }
 
 #[derive(Clone)]
@@ -102,7 +104,7 @@ impl Backend for Model {
     fn submit(&self, _: &Arc<Engine>, batch: Batch) -> Result<(), SubmitError> {
         let mut inner = self.0.lock().unwrap();
         let errno = match inner.manners {
-            Manners::Accepts => None,
+            Manners::Accepts | Manners::Doubts => None,
             Manners::IsFull => Some(Errno::AGAIN),
             Manners::Rejects => Some(Errno::INVAL),
         };
@@ -111,6 +113,14 @@ impl Backend for Model {
             None => batch.len().min(inner.takes),
         };
         inner.calls.extend(&batch.as_abi()[..accepted]);
+        if inner.manners == Manners::Doubts {
+            return Err(SubmitError {
+                error: Error::Unanswered,
+                accepted,
+                doubtful: accepted,
+                rest: Batch::new(),
+            });
+        }
         if accepted == batch.len() {
             return Ok(());
         }
@@ -122,6 +132,7 @@ impl Backend for Model {
         Err(SubmitError {
             error,
             accepted,
+            doubtful: 0,
             rest: batch,
         })
     }
@@ -279,6 +290,47 @@ fn what_is_rejected_gives_its_room_back() {
     model.behave(Manners::Accepts);
     drop(client.try_submit(read(1)).unwrap());
     model.end(&client, 0, End::CANCELED, 0);
+}
+
+#[test]
+fn what_the_driver_may_have_keeps_its_room_and_its_memory() {
+    let model = Model::new();
+    let client = model.client(2);
+    model.behave(Manners::Doubts);
+    let watch = Arc::new(());
+    let mut doubtful = client
+        .try_submit(watched(&watch))
+        .expect("perhaps accepted");
+    assert!(matches!(ready(&mut doubtful), Err(Error::Lost { .. })));
+    drop(doubtful);
+    assert_eq!(Arc::strong_count(&watch), 2, "the call may use it");
+    assert_eq!((client.in_flight(), model.canceled()), (1, 1));
+    model.behave(Manners::Accepts);
+    let mut other = client.submit(read(1));
+    assert!(client.try_submit(read(1)).unwrap_err().why.is_none());
+    // It was accepted.
+    model.end(&client, 0, RAN(1), 0);
+    assert_eq!(Arc::strong_count(&watch), 1);
+    model.end(&client, 0, RAN(1), b'x');
+    assert_eq!(ready(&mut other).unwrap().1, b"x");
+    assert!(client.handle.engine.try_take_room(2), "all is there again");
+}
+
+#[test]
+fn a_completion_ends_the_doubt_whether_there_is_one() {
+    let model = Model::new();
+    let client = model.client(2);
+    model.behave(Manners::Doubts);
+    let mut batch = client.batch();
+    let mut reads = [(); 2].map(|()| batch.push(read(1)));
+    let submitted = ready(&mut Box::pin(batch.submit()));
+    assert!(matches!(submitted, Err(Error::Unanswered)));
+    model.end(&client, 0, RAN(1), b'x');
+    let [first, second] = reads.each_mut().map(ready);
+    assert_eq!(first.unwrap().1, b"x");
+    assert!(matches!(second, Err(Error::Lost { .. })));
+    model.end(&client, 0, RAN(1), b'y');
+    assert!(client.handle.engine.try_take_room(2), "all is there again");
 }
 
 #[test]

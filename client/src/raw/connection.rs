@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 
 use std::{
+    io::{self, Write},
     mem::{self, size_of},
+    process,
     sync::{Mutex, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -17,7 +20,7 @@ use super::{
     sys::Transport,
     Batch, Cancel, Canceled, Config, Data, Features, Results, SessionInfo, SyscallInfo,
 };
-use crate::Error;
+use crate::{Errno, Error};
 
 /// How long the drop of a session waits for a completion before it asks the kernel what is still
 /// in flight: the first time, and at most.
@@ -86,6 +89,7 @@ impl<T: Transport> Connection<T> {
                 return Err(SubmitError {
                     error,
                     accepted: 0,
+                    doubtful: 0,
                     rest: batch,
                 })
             }
@@ -110,15 +114,17 @@ impl<T: Transport> Connection<T> {
                     return Err(SubmitError {
                         error,
                         accepted: submitted.calls,
+                        doubtful: 0,
                         rest: Batch::new(),
                     });
                 }
-                Err((error, perhaps_accepted)) => {
-                    let accepted = submitted.calls + perhaps_accepted;
+                Err((error, doubtful)) => {
+                    let accepted = submitted.calls + doubtful;
                     batch.discard(accepted);
                     return Err(SubmitError {
                         error,
                         accepted,
+                        doubtful,
                         rest: batch,
                     });
                 }
@@ -137,6 +143,7 @@ impl<T: Transport> Connection<T> {
         let enclosure = self.enclosure(batch).map_err(|error| SubmitError {
             error,
             accepted: 0,
+            doubtful: 0,
             rest: batch.clone(),
         })?;
         let mut submitted = Submitted::default();
@@ -155,8 +162,8 @@ impl<T: Transport> Connection<T> {
                     submitted.calls += calls;
                     submitted.messages += 1;
                 }
-                Err((error, perhaps_accepted)) => {
-                    let accepted = submitted.calls + perhaps_accepted;
+                Err((error, doubtful)) => {
+                    let accepted = submitted.calls + doubtful;
                     let rest = match error {
                         // A child allocates nothing: see Sent::InChild.
                         Error::InChild => Batch::new(),
@@ -165,6 +172,7 @@ impl<T: Transport> Connection<T> {
                     return Err(SubmitError {
                         error,
                         accepted,
+                        doubtful,
                         rest,
                     });
                 }
@@ -279,21 +287,22 @@ impl<T: Transport> Connection<T> {
         Ok(sessions.filter_map(session_info).next())
     }
 
-    /// Cancels everything and waits until no call can touch this process's memory any more.
+    /// Cancels everything and waits until no call can touch this process's memory any more. An error
+    /// says that it cannot be waited for.
     fn drain(&self) -> Result<(), Error> {
         let mut step = FIRST_DRAIN_STEP;
         while self.exchange.in_flight() > 0 {
             // A refusal changes nothing: the calls have to come to their end all the same.
             tolerate(self.cancel(Cancel::All))?;
-            self.exchange.learn_skipped()?;
+            tolerate(self.exchange.learn_skipped())?;
             let deadline = Instant::now() + step;
             step = (step * 2).min(DRAIN_STEP);
-            while self.exchange.in_flight() > 0
-                && self
-                    .exchange
-                    .completion(Patience::Until(deadline))?
-                    .is_some()
-            {}
+            while self.exchange.in_flight() > 0 {
+                let taken = self.exchange.completion(Patience::Until(deadline));
+                if tolerate(taken)?.flatten().is_none() {
+                    break;
+                }
+            }
             if self.exchange.in_flight() == 0 {
                 break;
             }
@@ -303,6 +312,8 @@ impl<T: Transport> Connection<T> {
                     break;
                 }
             }
+            // Where something failed, the time is not over yet.
+            thread::sleep(deadline.saturating_duration_since(Instant::now()));
         }
         Ok(())
     }
@@ -311,8 +322,9 @@ impl<T: Transport> Connection<T> {
 impl<T: Transport> Drop for Connection<T> {
     fn drop(&mut self) {
         if !self.abandoned && self.exchange.transport().is_owner() {
-            // Where the socket has failed there is nothing left to wait for.
-            let _ = self.drain();
+            if let Err(error) = self.drain() {
+                end_process(self.exchange.in_flight(), &error);
+            }
         }
     }
 }
@@ -325,11 +337,28 @@ fn keep_in_child<M>(message: M, sent: &Result<(), NotSubmitted>) {
     }
 }
 
-/// Passes on only what says that the socket is of no use any more.
+/// Ends the process, since calls are in flight whose end cannot be learned: whoever went on might free
+/// what they still use ([`Call::new`](super::Call::new)).
+fn end_process(calls: usize, error: &Error) -> ! {
+    // It must not panic: that would go on as well.
+    let _ = writeln!(
+        io::stderr(),
+        "nlcall: a session is dropped whose socket somebody else closed ({error}): {calls} calls in \
+         flight may use memory of this process, which is ended"
+    );
+    process::abort()
+}
+
+/// Passes on only what says that the socket is not there any more. What else goes wrong, for want of
+/// memory for example, may go right the next time.
 fn tolerate<V>(done: Result<V, Error>) -> Result<Option<V>, Error> {
     match done {
         Ok(value) => Ok(Some(value)),
-        Err(error @ Error::Io { .. }) => Err(error),
+        Err(error @ Error::Io { .. })
+            if matches!(error.errno(), Some(Errno::BADF | Errno::NOTSOCK)) =>
+        {
+            Err(error)
+        }
         Err(_) => Ok(None),
     }
 }

@@ -40,6 +40,11 @@ use crate::Error;
 /// [`abandon`](Self::abandon) does not wait, and says what that costs. What was not taken by then
 /// is gone.
 ///
+/// What fails meanwhile is tried again. Where it never can succeed, since somebody else closed the
+/// session's descriptor (`EBADF`, `ENOTSOCK`), and calls are in flight, the drop ends the process
+/// (`abort(3)`) with a line on the standard error: nothing else keeps memory from being freed that
+/// the kernel may still write to.
+///
 /// After a fork the session belongs to the parent alone: the kernel refuses the child's requests,
 /// the child must not wait, and a drop in the child only closes its copy of the descriptors. After
 /// `execve` the kernel ends the session.
@@ -69,6 +74,8 @@ pub struct SubmitError {
     /// whose answer was lost ([`Error::Unanswered`]) or not understood are among them, since they
     /// may run; they count as in flight.
     pub accepted: usize,
+    /// Of these, so many at the end are those of such a message.
+    pub(crate) doubtful: usize,
     /// The calls that were not accepted. They never started, and may be submitted again. Where
     /// the kernel names a call by its index, it counts from the first of these.
     pub rest: Batch,

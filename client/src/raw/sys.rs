@@ -37,6 +37,21 @@ pub(super) enum Received {
     Overrun,
 }
 
+impl Received {
+    /// What the result of `recv(2)` says.
+    fn of(result: Result<usize, Errno>) -> io::Result<Self> {
+        match result {
+            Ok(length) => Ok(Self::Datagram(length)),
+            Err(Errno::AGAIN) => Ok(Self::Empty),
+            // EINVAL: `netlink_recvmsg` looks without a lock whether a dump goes on, and where another
+            // thread ends it meanwhile, `netlink_dump` leaves this error for the next `recv`, in the
+            // place of any that was there. The socket is as good as before.
+            Err(Errno::NOBUFS | Errno::INVAL) => Ok(Self::Overrun),
+            Err(errno) => Err(errno.into()),
+        }
+    }
+}
+
 /// Where the sending of a message ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Sent {
@@ -202,16 +217,8 @@ impl Transport for Socket {
     }
 
     fn receive(&self, buffer: &mut [u8]) -> io::Result<Received> {
-        match recv(
-            &self.netlink,
-            buffer,
-            RecvFlags::DONTWAIT | RecvFlags::TRUNC,
-        ) {
-            Ok((_, length)) => Ok(Received::Datagram(length)),
-            Err(Errno::AGAIN) => Ok(Received::Empty),
-            Err(Errno::NOBUFS) => Ok(Received::Overrun),
-            Err(errno) => Err(errno.into()),
-        }
+        let flags = RecvFlags::DONTWAIT | RecvFlags::TRUNC;
+        Received::of(recv(&self.netlink, buffer, flags).map(|(_, length)| length))
     }
 
     fn sleep(&self, timeout: Option<Duration>, for_room: bool) -> io::Result<()> {
@@ -358,6 +365,18 @@ mod tests {
             panic!("no answer");
         };
         assert!(length >= 36);
+    }
+
+    #[test]
+    fn errors_after_which_the_socket_goes_on_are_told_from_others() {
+        for (errno, received) in [
+            (Errno::AGAIN, Some(Received::Empty)),
+            (Errno::NOBUFS, Some(Received::Overrun)),
+            (Errno::INVAL, Some(Received::Overrun)),
+            (Errno::BADF, None),
+        ] {
+            assert_eq!(Received::of(Err(errno)).ok(), received, "{errno:?}");
+        }
     }
 
     #[test]

@@ -2,9 +2,14 @@
 
 //! What the drop of a session does.
 
-use std::sync::{
-    atomic::{AtomicBool, Ordering},
-    Arc,
+use std::{
+    env,
+    os::unix::process::ExitStatusExt,
+    process::{Command as Process, Stdio},
+    sync::{
+        atomic::{AtomicBool, Ordering},
+        Arc,
+    },
 };
 
 use nlcall_abi::{self as abi, CallResult, Command, Outcome};
@@ -118,6 +123,65 @@ fn a_drop_believes_the_kernel_that_nothing_is_left() {
         .pop()
         .expect("a message")
         .is(Command::SessionGet));
+}
+
+/// Accepts calls, and completes them when they are cancelled for the third time. Before, what is asked
+/// about them fails with one of these numbers after the other.
+fn failing(errnos: [i32; 2]) -> Arc<Kernel> {
+    let mut errnos = errnos.into_iter();
+    let mut accepted: Vec<CallResult> = Vec::new();
+    Kernel::new(move |request| {
+        if request.is(Command::Submit) {
+            accepted.extend(request.results());
+            return vec![Event::Datagram(ack(request))];
+        }
+        if request.is(Command::Cancel) {
+            if let Some(errno) = errnos.next() {
+                return vec![Event::Failure(errno)];
+            }
+            let mut events = canceled(request);
+            events.push(Event::Datagram(complete(&std::mem::take(&mut accepted))));
+            return events;
+        }
+        own_session(request, 0, accepted.len() as u32)
+    })
+}
+
+const ENOMEM: i32 = 12;
+const EIO: i32 = 5;
+const EBADF: i32 = 9;
+
+#[test]
+fn a_drop_tries_again_what_fails() {
+    let kernel = failing([ENOMEM, EIO]);
+    let session = open(&kernel);
+    session.submit(batch(2)).expect("accepted");
+    drop(session);
+    assert_eq!(cancels(&kernel), 3, "then they are over");
+}
+
+#[test]
+fn a_drop_that_can_wait_for_nothing_ends_the_process() {
+    const NAME: &str = "a_drop_that_can_wait_for_nothing_ends_the_process";
+    if env::var_os(NAME).is_some() {
+        let session = open(&failing([EBADF; 2]));
+        session.submit(batch(1)).expect("accepted");
+        drop(session);
+        return;
+    }
+    let child = Process::new(env::current_exe().expect("this program"))
+        .args([
+            &format!("raw::tests::ends::{NAME}"),
+            "--exact",
+            "--nocapture",
+        ])
+        .env(NAME, "1")
+        .stdout(Stdio::null())
+        .output()
+        .expect("a process");
+    assert_eq!(child.status.signal(), Some(libc::SIGABRT), "{child:?}");
+    let text = String::from_utf8_lossy(&child.stderr);
+    assert!(text.contains("1 calls in flight"), "{text}");
 }
 
 #[test]

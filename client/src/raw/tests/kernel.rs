@@ -306,6 +306,8 @@ pub(super) fn own_session(request: &Message, last_seq: u32, in_flight: u32) -> V
 pub(super) enum Event {
     Datagram(Vec<u8>),
     Overrun,
+    /// To receive fails with this number.
+    Failure(i32),
     /// What the request leaves behind is found by the child that it made.
     InChild,
 }
@@ -464,6 +466,7 @@ impl Transport for Socket {
         match self.kernel.lock().queue.pop_front() {
             None => Ok(Received::Empty),
             Some(Event::Overrun) => Ok(Received::Overrun),
+            Some(Event::Failure(errno)) => Err(io::Error::from_raw_os_error(errno)),
             Some(Event::InChild) => panic!("the child receives from the parent's socket"),
             Some(Event::Datagram(datagram)) => {
                 let copied = datagram.len().min(buffer.len());

@@ -119,14 +119,14 @@ pub(crate) trait AnyFlight: Send + Sync {
     /// Adds its calls to a batch, after it has begun.
     fn push_to(&self, keys: &[Key], batch: &mut raw::Batch) -> Result<(), Unfit>;
 
-    /// The driver has not taken it.
+    /// The driver has not taken it: it is held again, or over where it shall end.
     fn returned(&self);
 
-    /// Its keys, where it is with the driver.
-    fn keys(&self) -> Vec<Key>;
+    /// Its calls shall end. Returns its keys, where it is with the driver.
+    fn stop_calls(&self) -> Vec<Key>;
 
-    /// Whether nobody will take the output.
-    fn is_abandoned(&self) -> bool;
+    /// Whether its calls shall end: nobody will take the output, or somebody asked for it.
+    fn shall_end(&self) -> bool;
 
     /// This call of it has ended.
     fn ended(&self, call: usize, end: End);
@@ -160,6 +160,9 @@ struct State {
     missing: usize,
     /// Whether nobody will take the output.
     abandoned: bool,
+    /// Whether somebody asked that its calls end. A driver that was told before it had them does not
+    /// know it.
+    stop: bool,
     waker: Option<Waker>,
 }
 
@@ -198,6 +201,7 @@ impl<W: Work> Flight<W> {
                 ends: vec![End::CANCELED; len],
                 missing: len,
                 abandoned: false,
+                stop: false,
                 waker: None,
             }),
         }
@@ -239,7 +243,10 @@ impl<W: Work> Flight<W> {
                 state.stage = Stage::Over;
                 Stoppable::Held
             }
-            Stage::Sent => Stoppable::Sent(state.keys.clone()),
+            Stage::Sent => {
+                state.stop = true;
+                Stoppable::Sent(state.keys.clone())
+            }
             Stage::Over | Stage::Lost(_) | Stage::Gone => Stoppable::Over,
         }
     }
@@ -325,17 +332,20 @@ impl<W: Work> AnyFlight for Flight<W> {
         let mut state = self.state();
         state.keys = Vec::new();
         state.stage = Stage::Held;
-        if state.abandoned {
-            drop(self.finish(state));
+        if state.abandoned || state.stop {
+            self.over(state);
         }
     }
 
-    fn keys(&self) -> Vec<Key> {
-        self.state().keys.clone()
+    fn stop_calls(&self) -> Vec<Key> {
+        let mut state = self.state();
+        state.stop = true;
+        state.keys.clone()
     }
 
-    fn is_abandoned(&self) -> bool {
-        self.state().abandoned
+    fn shall_end(&self) -> bool {
+        let state = self.state();
+        state.abandoned || state.stop
     }
 
     fn ended(&self, call: usize, end: End) {

@@ -230,8 +230,8 @@ impl Engine {
                 // It keeps its place until its completion comes, if ever one does.
                 flight.lost(&why.to_string());
             }
-            if doubt.is_some() || flight.is_abandoned() {
-                // Whoever gave it up may have done so before the driver knew of it. The call ends
+            if doubt.is_some() || flight.shall_end() {
+                // Whoever wanted that may have told the driver before it knew of it. The call ends
                 // later where it cannot be stopped.
                 let _ = self.cancel(&keys);
             }
@@ -282,7 +282,7 @@ impl Engine {
         // The calls of a chain lie beside each other, or are asked to end more than once.
         flights.dedup_by(|a, b| Arc::ptr_eq(a, b));
         for flight in flights {
-            let keys = flight.keys();
+            let keys = flight.stop_calls();
             if !keys.is_empty() {
                 self.cancel(&keys)?;
             }

@@ -23,8 +23,8 @@ use crate::{
     client::{Client, Handle},
     driver::{Backend, Driver, Stopped},
     op::{self, Operation},
-    raw::{Batch, SubmitError},
-    Cancellation, Chain, Errno, Error, InFlight,
+    raw::{self, SubmitError},
+    Batch, Cancellation, Chain, Errno, Error, InFlight,
 };
 
 /// What the driver does next where it is asked to.
@@ -48,6 +48,8 @@ struct Inner {
     takes: usize,
     calls: VecDeque<abi::Call>,
     canceled: Vec<Key>,
+    /// What another thread does during the next submission, before the driver has the calls.
+    meanwhile: Option<Box<dyn FnOnce() + Send>>,
 }
 
 impl Model {
@@ -57,6 +59,7 @@ impl Model {
             takes: usize::MAX,
             calls: VecDeque::new(),
             canceled: Vec::new(),
+            meanwhile: None,
         })))
     }
 
@@ -69,6 +72,10 @@ impl Model {
 
     fn behave(&self, manners: Manners) {
         self.0.lock().unwrap().manners = manners;
+    }
+
+    fn meanwhile(&self, act: impl FnOnce() + Send + 'static) {
+        self.0.lock().unwrap().meanwhile = Some(Box::new(act));
     }
 
     fn in_flight(&self) -> usize {
@@ -101,7 +108,11 @@ impl Backend for Model {
         Driver::Threads
     }
 
-    fn submit(&self, _: &Arc<Engine>, batch: Batch) -> Result<(), SubmitError> {
+    fn submit(&self, _: &Arc<Engine>, batch: raw::Batch) -> Result<(), SubmitError> {
+        let meanwhile = self.0.lock().unwrap().meanwhile.take();
+        if let Some(act) = meanwhile {
+            act();
+        }
         let mut inner = self.0.lock().unwrap();
         let errno = match inner.manners {
             Manners::Accepts | Manners::Doubts => None,
@@ -118,7 +129,7 @@ impl Backend for Model {
                 error: Error::Unanswered,
                 accepted,
                 doubtful: accepted,
-                rest: Batch::new(),
+                rest: raw::Batch::new(),
             });
         }
         if accepted == batch.len() {
@@ -372,6 +383,62 @@ fn a_batch_that_is_given_up_half_way_gives_its_room_back() {
     model.end(&client, 0, RAN(1), b'1');
     assert_eq!(ready(&mut reads[0]).unwrap().1, b"1");
     assert!(client.handle.engine.try_take_room(4), "all is there again");
+}
+
+/// A part of a batch, and a cancel of it for another thread.
+fn cancelable(batch: &mut Batch) -> (Arc<Mutex<InFlight<Read>>>, impl FnOnce() + Send) {
+    let part = Arc::new(Mutex::new(batch.push(read(1))));
+    let same = Arc::clone(&part);
+    let cancel = move || {
+        let mut part = same.lock().unwrap();
+        assert!(poll(&mut Box::pin(part.cancel())).is_pending());
+    };
+    (part, cancel)
+}
+
+#[test]
+fn a_cancel_that_meets_the_submission_is_not_lost() {
+    let model = Model::new();
+    let client = model.client(1);
+    let mut batch = client.batch();
+    let (part, cancel) = cancelable(&mut batch);
+    model.meanwhile(cancel);
+    ready(&mut Box::pin(batch.submit())).unwrap();
+    assert_eq!(model.canceled(), 2, "once before the driver had the call");
+    model.end(&client, 0, End::CANCELED, 0);
+    let (result, _) = ready(&mut *part.lock().unwrap()).unwrap();
+    assert_eq!(result, Err(Errno::CANCELED));
+}
+
+#[test]
+fn a_shut_down_that_meets_a_submission_cancels_it() {
+    let model = Model::new();
+    let client = model.client(1);
+    let same = client.clone();
+    model.meanwhile(move || assert!(poll(&mut Box::pin(same.shut_down())).is_pending()));
+    let mut read = client.submit(read(1));
+    assert_eq!(model.canceled(), 2, "once before the driver had the call");
+    model.end(&client, 0, End::CANCELED, 0);
+    assert_eq!(ready(&mut read).unwrap().0, Err(Errno::CANCELED));
+}
+
+#[test]
+fn what_is_cancelled_while_the_driver_turns_it_away_is_over() {
+    let model = Model::new();
+    let client = model.client(1);
+    let mut batch = client.batch();
+    let (part, cancel) = cancelable(&mut batch);
+    model.meanwhile(cancel);
+    model.behave(Manners::IsFull);
+    let mut submitting = Box::pin(batch.submit());
+    assert!(poll(&mut submitting).is_pending());
+    let (result, _) = ready(&mut *part.lock().unwrap()).unwrap();
+    assert_eq!(result, Err(Errno::CANCELED));
+    model.behave(Manners::Accepts);
+    client.handle.engine.has_room();
+    ready(&mut submitting).unwrap();
+    assert_eq!(model.in_flight(), 0, "it is not submitted later");
+    assert!(client.handle.engine.try_take_room(1), "all is there again");
 }
 
 #[test]

@@ -11,6 +11,7 @@ use std::{
 use crate::{
     client::Handle,
     engine::{AnyFlight, Flight, NotLaunched, Ticket},
+    panics::Panics,
     Error, InFlight, Submit,
 };
 
@@ -105,9 +106,11 @@ impl Drop for Batch {
 /// Ends what was not submitted.
 fn end(handle: &Handle, flights: &[Arc<dyn AnyFlight>]) {
     if !handle.engine.is_in_child() {
+        let mut panics = Panics::default();
         for flight in flights {
-            flight.end_held();
+            panics.catch(|| flight.end_held());
         }
+        panics.resume();
     }
 }
 

@@ -8,6 +8,8 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
+use nlcall_abi::REACH;
+
 use crate::{
     engine::{End, Key, Unfit, Work},
     op::{self, step, Args, Close, Descriptor, GivesDescriptor, Operation, Request},
@@ -97,8 +99,8 @@ impl Chain {
     ///
     /// # Panics
     ///
-    /// Panics where it uses something of another chain, or a descriptor that this one closes
-    /// before.
+    /// Panics where it uses something of another chain, or of an operation more than 1024 before it,
+    /// or a descriptor that this one closes before.
     pub fn push<O: Operation>(&mut self, op: O) -> Step<O> {
         self.add(op, None)
     }
@@ -108,7 +110,7 @@ impl Chain {
     ///
     /// # Panics
     ///
-    /// Panics where that is in another chain.
+    /// Panics where that is in another chain, or more than 1024 operations before.
     pub fn close<O: GivesDescriptor>(&mut self, step: Step<O>) -> Step<Close<Passed<OwnedFd>>> {
         self.add(Close::passed(step.fd()), Some(step.index))
     }
@@ -153,6 +155,15 @@ impl Chain {
             args.belong_to(Some(self.id)),
             "an operation uses something of another chain"
         );
+        for arg in args.as_slice() {
+            let (Arg::Result(of) | Arg::Load { of, .. }) = arg else {
+                continue;
+            };
+            assert!(
+                self.links.len().saturating_sub(of.index()) <= REACH,
+                "an operation uses something of one more than {REACH} before it"
+            );
+        }
         for (index, link) in self.links.iter().enumerate() {
             let Some(closed) = link.closes else { continue };
             let closed = step(closed).result();

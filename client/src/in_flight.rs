@@ -106,6 +106,8 @@ impl<W: Submit> InFlight<W> {
     /// Hands it to the driver. There is room.
     fn launch(&mut self) {
         let flight: Arc<dyn AnyFlight> = Arc::clone(&self.flight) as _;
+        // It has no room where this panics.
+        self.stage = Stage::Waiting(None);
         self.stage = match self.handle.engine.launch(vec![flight]) {
             Ok(()) => Stage::Sent,
             // The driver may have it: it has its room until its completion comes, and was told that

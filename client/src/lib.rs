@@ -32,6 +32,7 @@ mod errno;
 mod error;
 mod in_flight;
 pub mod op;
+mod panics;
 pub mod raw;
 
 pub use batch::Batch;

@@ -14,6 +14,7 @@ use rustix::event::{
 use super::{Backend, Driver, Stopped};
 use crate::{
     engine::{End, Engine, Key},
+    panics::Panics,
     raw::{self, failed, Batch, Call, Cancel, Session, SubmitError},
     Error,
 };
@@ -113,12 +114,14 @@ impl Backend for Netlink {
     fn process(&self, engine: &Engine) -> Result<(), Error> {
         // EAGAIN says that the engine was not closed since.
         let _ = rustix::io::read(&self.closed, &mut [0; 8]);
+        let mut panics = Panics::default();
         while let Some(completion) = self.session.try_wait()? {
             let key = Key::from_user_data(completion.user_data);
-            engine.complete(key, End::of(&completion));
+            panics.catch(|| engine.complete(key, End::of(&completion)));
         }
         // Those that still meet the limit wait again.
-        engine.has_room();
+        panics.catch(|| engine.has_room());
+        panics.resume();
         Ok(())
     }
 

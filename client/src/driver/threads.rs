@@ -11,6 +11,7 @@ use nlcall_abi::{self as abi, flag, policy, Outcome, Verdict};
 use super::{Backend, Driver, Stopped};
 use crate::{
     engine::{End, Engine, Key},
+    panics::Panics,
     raw::{self, Batch, Source, SubmitError},
     Errno, Error,
 };
@@ -118,9 +119,11 @@ impl Backend for Threads {
             Some(Progress::Queued) => {
                 chains.remove(first);
                 drop(chains);
+                let mut panics = Panics::default();
                 for key in keys {
-                    engine.complete(*key, End::CANCELED);
+                    panics.catch(|| engine.complete(*key, End::CANCELED));
                 }
+                panics.resume();
                 Ok(Stopped::Soon)
             }
         }
@@ -155,10 +158,12 @@ impl Job {
             ends.push(end);
         }
         self.threads.chains().remove(&key);
+        let mut panics = Panics::default();
         for (call, end) in self.calls.iter().zip(ends) {
-            self.engine
-                .complete(Key::from_user_data(call.user_data), end);
+            let key = Key::from_user_data(call.user_data);
+            panics.catch(|| self.engine.complete(key, end));
         }
+        panics.resume();
     }
 
     /// The arguments of a call, those included that come from the calls before it. An error is why

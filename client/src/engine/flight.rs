@@ -212,10 +212,13 @@ impl<W: Work> Flight<W> {
         let mut state = self.state();
         match &mut state.stage {
             Stage::Held | Stage::Sent => {
-                match &mut state.waker {
-                    Some(old) => old.clone_from(waker),
-                    none => *none = Some(waker.clone()),
-                }
+                let old = match &state.waker {
+                    Some(old) if old.will_wake(waker) => None,
+                    _ => state.waker.replace(waker.clone()),
+                };
+                // With a waker may go a task, and what that owns.
+                drop(state);
+                drop(old);
                 Poll::Pending
             }
             Stage::Over => Poll::Ready(Ok(self.finish(state))),
@@ -255,14 +258,22 @@ impl<W: Work> Flight<W> {
     pub(crate) fn abandon(&self) -> Stoppable {
         let mut state = self.state();
         state.abandoned = true;
-        state.waker = None;
+        // With a waker may go a task, and what that owns: it is dropped after the lock.
+        let _waker = state.waker.take();
         match state.stage {
-            Stage::Sent => Stoppable::Sent(state.keys.clone()),
+            Stage::Sent => {
+                let keys = state.keys.clone();
+                drop(state);
+                Stoppable::Sent(keys)
+            }
             Stage::Held | Stage::Over => {
                 drop(self.finish(state));
                 Stoppable::Over
             }
-            Stage::Lost(_) | Stage::Gone => Stoppable::Over,
+            Stage::Lost(_) | Stage::Gone => {
+                drop(state);
+                Stoppable::Over
+            }
         }
     }
 
@@ -330,6 +341,9 @@ impl<W: Work> AnyFlight for Flight<W> {
 
     fn returned(&self) {
         let mut state = self.state();
+        if !matches!(state.stage, Stage::Sent) {
+            return;
+        }
         state.keys = Vec::new();
         state.stage = Stage::Held;
         if state.abandoned || state.stop {

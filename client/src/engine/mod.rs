@@ -9,6 +9,7 @@ mod table;
 mod tests;
 
 use std::{
+    collections::VecDeque,
     mem::{self, ManuallyDrop},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
@@ -17,6 +18,7 @@ use std::{
 use crate::{
     birthmark::Birthmark,
     driver::{Backend, Driver, Stopped},
+    panics::{wake, Panics},
     raw, Error,
 };
 
@@ -132,8 +134,9 @@ impl Engine {
             *ticket = Some(state.room.enter(calls, context.waker()));
             return Poll::Pending;
         };
-        let (granted, next) = state.room.take(place, context.waker());
+        let (granted, next, old) = state.room.take(place, context.waker());
         drop(state);
+        drop(old);
         wake(next);
         if !granted {
             return Poll::Pending;
@@ -144,7 +147,8 @@ impl Engine {
 
     /// Gives up a place in the queue for room.
     pub(crate) fn leave_room(&self, ticket: Ticket) {
-        let next = self.state().room.leave(ticket);
+        let (next, old) = self.state().room.leave(ticket);
+        drop(old);
         wake(next);
     }
 
@@ -163,96 +167,25 @@ impl Engine {
     /// There may be room below a limit of the driver's.
     pub(crate) fn has_room(&self) {
         let wakers = mem::take(&mut self.state().turned_away);
-        for waker in wakers {
-            waker.wake();
-        }
+        wake(wakers);
     }
 
     /// Hands these to the driver, as one batch, in this order. Room was taken for all of them; of
-    /// those that are over already it is given back.
+    /// those that are over already it is given back. Where foreign code panics, what the driver does
+    /// not have is over, and has no room.
     pub(crate) fn launch(
         self: &Arc<Self>,
         flights: Vec<Arc<dyn AnyFlight>>,
     ) -> Result<(), NotLaunched> {
-        let mut batch = raw::Batch::with_capacity(flights.iter().map(|it| it.len()).sum());
-        let mut sent: Vec<(Arc<dyn AnyFlight>, Vec<Key>)> = Vec::with_capacity(flights.len());
-        let mut flights = flights.into_iter();
-        while let Some(flight) = flights.next() {
-            if flight.len() == 0 {
-                flight.end_held();
-                continue;
-            }
-            let keys = match self.insert(&flight) {
-                Ok(keys) => keys,
-                Err(error) => {
-                    let mut rest = self.take_back(sent);
-                    rest.push(flight);
-                    rest.extend(flights);
-                    return Err(NotLaunched { error, rest });
-                }
-            };
-            if !flight.begin(&keys) {
-                self.remove(&keys);
-                self.release_room(flight.len());
-                continue;
-            }
-            match flight.push_to(&keys, &mut batch) {
-                Ok(()) => sent.push((flight, keys)),
-                Err(Unfit::Call(at, errno)) => {
-                    self.remove(&keys);
-                    flight.never_made(at, errno);
-                    self.release_room(flight.len());
-                }
-                Err(Unfit::Work(error)) => {
-                    sent.push((flight, keys));
-                    let mut rest = self.take_back(sent);
-                    rest.extend(flights);
-                    return Err(NotLaunched { error, rest });
-                }
-            }
-        }
-        if batch.is_empty() {
-            return Ok(());
-        }
-        let (accepted, doubtful, refused) = match self.backend.submit(self, batch) {
-            Ok(()) => (usize::MAX, 0, None),
-            Err(refused) => (refused.accepted, refused.doubtful, Some(refused.error)),
+        let mut launch = Launch {
+            engine: self,
+            sent: Vec::with_capacity(flights.len()),
+            rest: flights.into(),
         };
-        let (mut calls, mut rest) = (0, Vec::new());
-        for (flight, keys) in sent {
-            calls += keys.len();
-            if calls > accepted {
-                rest.push((flight, keys));
-                continue;
-            }
-            let doubt = refused.as_ref().filter(|_| calls > accepted - doubtful);
-            if let Some(why) = doubt {
-                // It keeps its place until its completion comes, if ever one does.
-                flight.lost(&why.to_string());
-            }
-            if doubt.is_some() || flight.shall_end() {
-                // Whoever wanted that may have told the driver before it knew of it. The call ends
-                // later where it cannot be stopped.
-                let _ = self.cancel(&keys);
-            }
-        }
-        match refused {
-            None => Ok(()),
-            Some(error) => Err(NotLaunched {
-                error,
-                rest: self.take_back(rest),
-            }),
-        }
-    }
-
-    /// The driver does not have what was to be sent: it is held again.
-    fn take_back(&self, sent: Vec<(Arc<dyn AnyFlight>, Vec<Key>)>) -> Vec<Arc<dyn AnyFlight>> {
-        let back = sent.into_iter().map(|(flight, keys)| {
-            self.remove(&keys);
-            flight.returned();
-            flight
-        });
-        back.collect()
+        launch.run().map_err(|error| NotLaunched {
+            error,
+            rest: launch.take_back(),
+        })
     }
 
     /// A call has ended.
@@ -265,10 +198,12 @@ impl Engine {
         let next = state.room.release(1);
         let wakers = mem::take(&mut state.turned_away);
         drop(state);
+        let mut panics = Panics::default();
         // May run what belongs to the output: the closing of a descriptor, the drop of a buffer.
-        slot.flight.ended(slot.call, end);
-        wake(next);
-        wakers.into_iter().for_each(Waker::wake);
+        panics.catch(move || slot.flight.ended(slot.call, end));
+        panics.wake(next);
+        panics.wake(wakers);
+        panics.resume();
     }
 
     /// Ends calls where that can be done.
@@ -297,7 +232,7 @@ impl Engine {
         let wakers = state.wakers();
         drop(state);
         self.backend.close();
-        wakers.into_iter().for_each(Waker::wake);
+        wake(wakers);
     }
 
     /// Whether nothing is accepted and nothing in flight any more.
@@ -314,10 +249,12 @@ impl Engine {
         let slots = ManuallyDrop::new(state.table.drain());
         let wakers = state.wakers();
         drop(state);
+        let mut panics = Panics::default();
         for slot in slots.iter() {
-            slot.flight.lost(why);
+            panics.catch(|| slot.flight.lost(why));
         }
-        wakers.into_iter().for_each(Waker::wake);
+        panics.wake(wakers);
+        panics.resume();
     }
 
     fn insert(&self, flight: &Arc<dyn AnyFlight>) -> Result<Vec<Key>, Error> {
@@ -362,8 +299,103 @@ impl State {
     }
 }
 
-fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
+/// What is on its way to the driver. The drop takes back what has not come there.
+struct Launch<'a> {
+    engine: &'a Arc<Engine>,
+    /// What counts as with the driver, in order.
+    sent: Vec<(Arc<dyn AnyFlight>, Vec<Key>)>,
+    /// What comes behind that.
+    rest: VecDeque<Arc<dyn AnyFlight>>,
+}
+
+impl Launch<'_> {
+    /// After an error, what the driver does not have is still here.
+    fn run(&mut self) -> Result<(), Error> {
+        let engine = self.engine;
+        let mut batch = raw::Batch::with_capacity(self.rest.iter().map(|it| it.len()).sum());
+        while let Some(flight) = self.rest.front() {
+            let flight = Arc::clone(flight);
+            if flight.len() == 0 {
+                self.rest.pop_front();
+                flight.end_held();
+                continue;
+            }
+            let keys = engine.insert(&flight)?;
+            self.rest.pop_front();
+            if !flight.begin(&keys) {
+                engine.remove(&keys);
+                engine.release_room(flight.len());
+                continue;
+            }
+            self.sent.push((Arc::clone(&flight), keys.clone()));
+            match flight.push_to(&keys, &mut batch) {
+                Ok(()) => {}
+                Err(Unfit::Call(at, errno)) => {
+                    self.sent.pop();
+                    engine.remove(&keys);
+                    let mut panics = Panics::default();
+                    panics.catch(|| flight.never_made(at, errno));
+                    panics.catch(|| engine.release_room(flight.len()));
+                    panics.resume();
+                }
+                Err(Unfit::Work(error)) => return Err(error),
+            }
+        }
+        if batch.is_empty() {
+            return Ok(());
+        }
+        // From here on the driver may have it, whatever panics.
+        let sent = mem::take(&mut self.sent);
+        let (accepted, doubtful, refused) = match engine.backend.submit(engine, batch) {
+            Ok(()) => (usize::MAX, 0, None),
+            Err(refused) => (refused.accepted, refused.doubtful, Some(refused.error)),
+        };
+        let (mut calls, mut panics) = (0, Panics::default());
+        for (flight, keys) in sent {
+            calls += keys.len();
+            if calls > accepted {
+                self.sent.push((flight, keys));
+                continue;
+            }
+            let doubt = refused.as_ref().filter(|_| calls > accepted - doubtful);
+            if let Some(why) = doubt {
+                // It keeps its place until its completion comes, if ever one does.
+                panics.catch(|| flight.lost(&why.to_string()));
+            }
+            if doubt.is_some() || flight.shall_end() {
+                // Whoever wanted that may have told the driver before it knew of it. The call ends
+                // later where it cannot be stopped.
+                panics.catch(|| drop(engine.cancel(&keys)));
+            }
+        }
+        panics.resume();
+        refused.map_or(Ok(()), Err)
+    }
+
+    /// The driver does not have it: it is held again.
+    fn take_back(&mut self) -> Vec<Arc<dyn AnyFlight>> {
+        for (flight, keys) in &self.sent {
+            self.engine.remove(keys);
+            flight.returned();
+        }
+        let sent = self.sent.drain(..).map(|(flight, _)| flight);
+        sent.chain(self.rest.drain(..)).collect()
+    }
+}
+
+impl Drop for Launch<'_> {
+    fn drop(&mut self) {
+        // There is something where foreign code panicked. That panic goes on; others do not.
+        let mut panics = Panics::default();
+        for (flight, keys) in &self.sent {
+            self.engine.remove(keys);
+            panics.catch(|| flight.returned());
+        }
+        let sent = self.sent.drain(..).map(|(flight, _)| flight);
+        for flight in sent.chain(self.rest.drain(..)) {
+            panics.catch(|| flight.end_held());
+            panics.catch(|| self.engine.release_room(flight.len()));
+        }
+        panics.resume();
     }
 }

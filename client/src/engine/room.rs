@@ -2,7 +2,7 @@
 
 //! The bounded depth: how many calls may be in flight, and who waits until fewer are.
 
-use std::{collections::VecDeque, task::Waker};
+use std::{collections::VecDeque, mem, task::Waker};
 
 /// Names one who waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,7 +18,9 @@ struct Waiting {
 /// Room for calls, handed out in the order in which it was asked for.
 ///
 /// Who needs much is not overtaken for ever by those who need little: while somebody waits, nobody
-/// else is served. The methods that make room return whom to wake, once no lock is held any more.
+/// else is served. The methods that make room return whom to wake, and those that take a waker out
+/// return it to be dropped, once no lock is held any more: it may be the last owner of a task, which
+/// may own others who wait.
 #[derive(Debug)]
 pub(crate) struct Room {
     capacity: usize,
@@ -64,25 +66,33 @@ impl Room {
     }
 
     /// Whether the one with this ticket now has its room, and waits no more. Otherwise `waker` is
-    /// the one to wake from now on.
-    pub(crate) fn take(&mut self, ticket: Ticket, waker: &Waker) -> (bool, Option<Waker>) {
+    /// the one to wake from now on. Returns whom to wake, and the waker that was there.
+    pub(crate) fn take(
+        &mut self,
+        ticket: Ticket,
+        waker: &Waker,
+    ) -> (bool, Option<Waker>, Option<Waker>) {
         let Some(place) = self.place(ticket) else {
-            return (false, None);
+            return (false, None, None);
         };
         if place == 0 && self.queue[0].need <= self.free {
             self.free -= self.queue[0].need;
-            self.queue.pop_front();
-            return (true, self.next());
+            let old = self.queue.pop_front().map(|it| it.waker);
+            return (true, self.next(), old);
         }
-        self.queue[place].waker.clone_from(waker);
-        (false, None)
+        let old = &mut self.queue[place].waker;
+        let old = (!old.will_wake(waker)).then(|| mem::replace(old, waker.clone()));
+        (false, None, old)
     }
 
-    /// The one with this ticket waits no more.
-    pub(crate) fn leave(&mut self, ticket: Ticket) -> Option<Waker> {
-        let place = self.place(ticket)?;
-        self.queue.remove(place);
-        self.next()
+    /// The one with this ticket waits no more. Returns whom to wake, and the waker that was there.
+    pub(crate) fn leave(&mut self, ticket: Ticket) -> (Option<Waker>, Option<Waker>) {
+        let place = self.place(ticket);
+        let old = place.and_then(|place| self.queue.remove(place));
+        match old {
+            Some(old) => (self.next(), Some(old.waker)),
+            None => (None, None),
+        }
     }
 
     /// So many calls are in flight no more.
@@ -139,7 +149,7 @@ mod tests {
         let small = room.enter(1, waker);
         assert!(!room.take(small, waker).0);
         assert!(room.release(1).is_some());
-        let (granted, next) = room.take(large, waker);
+        let (granted, next, _) = room.take(large, waker);
         assert!(granted);
         assert!(next.is_none(), "all of it is taken");
         assert!(room.release(2).is_some());
@@ -157,9 +167,9 @@ mod tests {
         assert!(room.try_take(1));
         let [first, second] = [(); 2].map(|()| room.enter(1, waker));
         assert!(room.release(1).is_some(), "the first is woken");
-        assert!(room.leave(first).is_some(), "and hands it on");
+        assert!(room.leave(first).0.is_some(), "and hands it on");
         assert!(room.take(second, waker).0);
-        assert!(room.leave(second).is_none(), "it does not wait any more");
+        assert!(room.leave(second).0.is_none(), "it does not wait any more");
     }
 
     #[derive(Clone, Debug)]
@@ -211,7 +221,7 @@ mod tests {
                     Step::Poll(which) if !waiting.is_empty() => {
                         let at = which.index(waiting.len());
                         let (ticket, need, count) = waiting[at].clone();
-                        let (granted, next) = room.take(ticket, &Waker::from(count));
+                        let (granted, next, _) = room.take(ticket, &Waker::from(count));
                         if granted {
                             prop_assert_eq!(at, 0);
                             waiting.remove(at);
@@ -221,7 +231,7 @@ mod tests {
                     }
                     Step::Leave(which) if !waiting.is_empty() => {
                         let (ticket, ..) = waiting.remove(which.index(waiting.len()));
-                        wake(room.leave(ticket));
+                        wake(room.leave(ticket).0);
                     }
                     Step::Release(which) if !taken.is_empty() => {
                         let calls = taken.swap_remove(which.index(taken.len()));
@@ -237,7 +247,7 @@ mod tests {
                 }
             }
             while let Some((ticket, need, count)) = waiting.first().cloned() {
-                let (granted, next) = room.take(ticket, &Waker::from(count));
+                let (granted, next, _) = room.take(ticket, &Waker::from(count));
                 wake(next);
                 if granted {
                     waiting.remove(0);

@@ -11,8 +11,13 @@ use std::{
     panic::{self, AssertUnwindSafe},
     pin::Pin,
     ptr,
-    sync::{Arc, Mutex},
+    sync::{
+        atomic::{AtomicUsize, Ordering},
+        mpsc, Arc, Mutex,
+    },
     task::{Context, Poll, Wake, Waker},
+    thread,
+    time::Duration,
 };
 
 use nlcall_abi::{self as abi, Outcome};
@@ -185,9 +190,9 @@ fn watched(watch: &Arc<()>) -> op::Syscall<Arc<()>> {
 }
 
 /// A waker that panics.
-struct Panics;
+struct Panicking;
 
-impl Wake for Panics {
+impl Wake for Panicking {
     fn wake(self: Arc<Self>) {
         panic!("a waker of a test");
     }
@@ -195,9 +200,53 @@ impl Wake for Panics {
 
 /// Polls with a waker that panics.
 fn poll_to_panic<F: Future + Unpin>(future: &mut F) {
-    let waker = Waker::from(Arc::new(Panics));
+    let waker = Waker::from(Arc::new(Panicking));
     let polled = Pin::new(future).poll(&mut Context::from_waker(&waker));
     assert!(polled.is_pending());
+}
+
+/// A waker that counts.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Polls, and returns what counts the wakes.
+fn poll_to_count<F: Future + Unpin>(future: &mut F) -> Arc<Count> {
+    let count = Arc::new(Count::default());
+    let waker = Waker::from(Arc::clone(&count));
+    let polled = Pin::new(future).poll(&mut Context::from_waker(&waker));
+    assert!(polled.is_pending());
+    count
+}
+
+/// That this comes to an end.
+fn ends(step: impl FnOnce() + Send + 'static) {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        step();
+        sender.send(()).expect("somebody waits");
+    });
+    let end = receiver.recv_timeout(Duration::from_secs(60));
+    end.expect("it hangs, or has panicked");
+}
+
+/// An operation that cannot be made, although it promises one.
+struct Impossible;
+
+// SAFETY: there is no call.
+unsafe impl Operation for Impossible {
+    type Output = ();
+
+    fn request(&mut self) -> Result<op::Request, Errno> {
+        panic!("an operation of a test");
+    }
+
+    unsafe fn complete(self, _: End) {}
 }
 
 /// That this panics.
@@ -488,6 +537,125 @@ fn a_waker_that_panics_frees_nothing_of_what_is_lost() {
     panics(|| client.handle.engine.lose("a test"));
     drop(futures);
     assert_eq!(Arc::strong_count(&watch), 3, "their calls may go on");
+}
+
+/// One that has its room, and one that waits for some. The waker of the first panics.
+fn one_behind_the_other(model: &Model) -> (Client, [InFlight<Read>; 2], Arc<Count>) {
+    let client = model.client(1);
+    let mut reads = [(); 2].map(|()| client.submit(read(1)));
+    poll_to_panic(&mut reads[0]);
+    let count = poll_to_count(&mut reads[1]);
+    (client, reads, count)
+}
+
+#[test]
+fn a_waker_that_panics_leaves_others_awake_when_a_call_ends() {
+    let model = Model::new();
+    let (client, mut reads, count) = one_behind_the_other(&model);
+    panics(|| model.end(&client, 0, RAN(1), b'1'));
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    assert!(poll(&mut reads[1]).is_pending());
+    model.end(&client, 0, RAN(1), b'2');
+    for (read, byte) in reads.iter_mut().zip([b"1", b"2"]) {
+        assert_eq!(ready(read).unwrap().1, byte);
+    }
+}
+
+#[test]
+fn a_waker_that_panics_leaves_others_awake_when_there_is_room_or_never_will_be() {
+    let model = Model::new();
+    model.behave(Manners::IsFull);
+    for act in [Engine::has_room as fn(&Engine), Engine::close] {
+        let client = model.client(2);
+        let mut reads = [(); 2].map(|()| client.submit(read(1)));
+        poll_to_panic(&mut reads[0]);
+        let count = poll_to_count(&mut reads[1]);
+        panics(|| act(&client.handle.engine));
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    }
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "what it keeps for ever is a leak to Miri")]
+fn a_waker_that_panics_leaves_others_awake_when_the_way_is_lost() {
+    let (client, _reads, count) = one_behind_the_other(&Model::new());
+    panics(|| client.handle.engine.lose("a test"));
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn a_waker_that_panics_leaves_others_awake_when_a_batch_is_dropped() {
+    let client = Model::new().client(2);
+    let mut batch = client.batch();
+    let mut reads = [(); 2].map(|()| batch.push(read(1)));
+    poll_to_panic(&mut reads[0]);
+    let count = poll_to_count(&mut reads[1]);
+    panics(|| drop(batch));
+    assert_eq!(count.0.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn an_operation_that_panics_leaves_nothing_behind() {
+    let model = Model::new();
+    let client = model.client(3);
+    panics(|| drop(client.submit(Impossible)));
+    let mut batch = client.batch();
+    let mut first = batch.push(read(1));
+    let mut impossible = batch.push(Impossible);
+    let mut last = batch.push(read(1));
+    panics(|| drop(poll(&mut Box::pin(batch.submit()))));
+    for read in [&mut first, &mut last] {
+        assert_eq!(ready(read).unwrap().0, Err(Errno::CANCELED));
+    }
+    ready(&mut impossible).unwrap();
+    assert_eq!((model.in_flight(), client.in_flight()), (0, 0));
+    assert!(client.handle.engine.try_take_room(3), "all is there again");
+}
+
+#[test]
+fn an_operation_that_panics_when_there_is_room_can_be_polled_again() {
+    let model = Model::new();
+    let client = model.client(1);
+    let first = client.submit(read(1));
+    let mut impossible = client.submit(Impossible);
+    assert!(poll(&mut impossible).is_pending());
+    drop(first);
+    model.end(&client, 0, End::CANCELED, 0);
+    panics(|| drop(poll(&mut impossible)));
+    ready(&mut impossible).unwrap();
+    assert!(client.handle.engine.try_take_room(1), "all is there again");
+}
+
+/// A waker that owns what waits for room as well, as the last one of a task does.
+struct Owner(#[expect(dead_code, reason = "it is only dropped")] Mutex<InFlight<Read>>);
+
+impl Wake for Owner {
+    fn wake(self: Arc<Self>) {}
+}
+
+#[test]
+fn what_a_waker_owns_is_dropped_without_a_lock() {
+    ends(|| {
+        let model = Model::new();
+        let client = model.client(1);
+        let mut with_room = client.submit(read(1));
+        let mut waits = client.submit(read(1));
+        let owner = || {
+            let mut owned = client.submit(read(1));
+            assert!(poll(&mut owned).is_pending());
+            Waker::from(Arc::new(Owner(Mutex::new(owned))))
+        };
+        for read in [&mut with_room, &mut waits] {
+            // Replaced by another one, and dropped with the future.
+            for waker in [owner(), owner()] {
+                let mut context = Context::from_waker(&waker);
+                assert!(Pin::new(&mut *read).poll(&mut context).is_pending());
+            }
+        }
+        drop((waits, with_room));
+        model.end(&client, 0, End::CANCELED, 0);
+        assert!(client.handle.engine.try_take_room(1), "nobody waits");
+    });
 }
 
 #[derive(Clone, Debug)]

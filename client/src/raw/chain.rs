@@ -106,6 +106,11 @@ impl Step {
         Self(index)
     }
 
+    /// Its index.
+    pub(crate) const fn index(self) -> usize {
+        self.0 as usize
+    }
+
     /// What the call returned, as an argument.
     pub const fn result(self) -> Arg {
         Arg::Result(self)

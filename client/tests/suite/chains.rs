@@ -4,7 +4,13 @@
 
 use std::{
     fs,
+    future::Future,
     panic::{catch_unwind, AssertUnwindSafe},
+    pin::pin,
+    sync::{mpsc, Arc},
+    task::{Context, Wake, Waker},
+    thread,
+    time::Duration,
 };
 
 use nlcall::{op, Chain, Driver, Error};
@@ -27,8 +33,10 @@ pub const TESTS: &[Test] = tests![
     a_chain_of_impossible_calls_is_not_begun,
     steps_of_another_chain_are_not_taken,
     what_is_closed_is_not_used,
+    what_is_too_far_back_is_not_used,
     what_is_passed_on_has_no_meaning_outside,
     an_empty_chain_is_over,
+    a_chain_ends_whoever_panics,
     a_chain_that_is_longer_than_the_depth_is_refused,
 ];
 
@@ -187,6 +195,19 @@ fn what_is_closed_is_not_used(driver: Driver) {
     assert_eq!(outputs.take(closed), Ok(()));
 }
 
+fn what_is_too_far_back_is_not_used(driver: Driver) {
+    let client = client_of_depth(driver, 2048);
+    let mut chain = Chain::new();
+    let file = chain.push(op::Open::new("/etc/passwd"));
+    let fd = file.fd();
+    let stats: Vec<_> = (0..1024).map(|_| chain.push(op::Stat::of(fd))).collect();
+    let further = AssertUnwindSafe(|| chain.push(op::Stat::of(fd)));
+    catch_unwind(further).expect_err("it is too far back");
+    let mut outputs = block_on(client.submit(chain)).expect("accepted");
+    assert!(stats.into_iter().all(|stat| outputs.take(stat).is_ok()));
+    assert_eq!(client.in_flight(), 0);
+}
+
 fn what_is_passed_on_has_no_meaning_outside(driver: Driver) {
     let client = client(driver);
     let mut chain = Chain::new();
@@ -199,6 +220,35 @@ fn what_is_passed_on_has_no_meaning_outside(driver: Driver) {
 fn an_empty_chain_is_over(driver: Driver) {
     let client = client(driver);
     block_on(client.submit(Chain::new())).expect("nothing to reject");
+}
+
+/// A waker that panics.
+struct Panicking;
+
+impl Wake for Panicking {
+    fn wake(self: Arc<Self>) {
+        panic!("a waker of a test");
+    }
+}
+
+fn a_chain_ends_whoever_panics(driver: Driver) {
+    let client = client_of_depth(driver, 2);
+    let pipe = Pipe::new();
+    let mut chain = Chain::new();
+    chain.push(pipe.read(vec![0; 1]));
+    chain.push(op::Stat::new("/"));
+    let chain = client.submit(chain);
+    // There is room for it after the first of the two calls.
+    let mut waits = pin!(client.submit(op::Stat::new("/")));
+    let waker = Waker::from(Arc::new(Panicking));
+    let mut context = Context::from_waker(&waker);
+    assert!(waits.as_mut().poll(&mut context).is_pending());
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || sender.send(block_on(chain).map(drop)));
+    pipe.put(b"x");
+    let end = receiver.recv_timeout(Duration::from_secs(60));
+    end.expect("the chain ends").expect("accepted");
+    assert!(block_on(waits).expect("accepted").is_ok());
 }
 
 fn a_chain_that_is_longer_than_the_depth_is_refused(driver: Driver) {

@@ -5,7 +5,7 @@ use std::{
     future::poll_fn,
     mem,
     sync::Arc,
-    task::{Context, Poll},
+    task::{ready, Context, Poll},
 };
 
 use crate::{
@@ -144,14 +144,13 @@ impl Part<'_> {
             Room::Taken => (0, None),
         };
         if !matches!(self.room, Room::Taken) {
-            let granted = engine.poll_room(calls, &mut ticket, context).is_ready();
-            self.room = match ticket {
-                None => Room::Taken,
-                Some(ticket) => Room::Awaited(calls, ticket),
+            let polled = engine.poll_room(calls, &mut ticket, context);
+            self.room = match (&polled, ticket) {
+                (Poll::Ready(Ok(())), _) => Room::Taken,
+                (_, Some(ticket)) => Room::Awaited(calls, ticket),
+                (_, None) => Room::Wanted(calls),
             };
-            if !granted {
-                return Poll::Pending;
-            }
+            ready!(polled)?;
         }
         match engine.launch(mem::take(&mut self.flights)) {
             Ok(()) => Poll::Ready(Ok(())),

@@ -209,7 +209,8 @@ impl Client {
 
     /// Cancels what is in flight, accepts nothing any more from this client and its clones, and
     /// returns when every call is over. A call that cannot be ended makes it wait as long as that
-    /// lasts.
+    /// lasts; one that the module may not have accepted at all ([`Error::Lost`]) is not waited for.
+    /// When this is dropped before it is ready, the client is shut down all the same.
     ///
     /// # Errors
     ///
@@ -222,12 +223,7 @@ impl Client {
             Err(error) => return Err(error),
         }
         engine.cancel_all()?;
-        // Whoever has all the room is alone.
-        let calls = engine.depth();
-        let mut ticket = None;
-        poll_fn(|context| engine.poll_room(calls, &mut ticket, context)).await;
-        engine.release_room(calls);
-        Ok(())
+        poll_fn(|context| engine.poll_over(context)).await
     }
 
     fn engine(&self) -> &Arc<Engine> {

@@ -128,18 +128,10 @@ impl<W: Submit> InFlight<W> {
             return Poll::Ready(Err(Error::Forked));
         }
         if let Stage::Waiting(ticket) = &mut self.stage {
-            if let Err(error) = engine.check(self.flight.len()) {
-                if let Some(ticket) = ticket.take() {
-                    engine.leave_room(ticket);
-                }
-                self.stage = Stage::Failed(error);
-            } else if engine
-                .poll_room(self.flight.len(), ticket, context)
-                .is_pending()
-            {
-                return Poll::Pending;
-            } else {
-                self.launch();
+            match engine.poll_room(self.flight.len(), ticket, context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => self.launch(),
+                Poll::Ready(Err(error)) => self.stage = Stage::Failed(error),
             }
         } else if matches!(self.stage, Stage::Admitted) {
             self.launch();

@@ -34,6 +34,8 @@ use table::Table;
 struct Slot {
     flight: Arc<dyn AnyFlight>,
     call: usize,
+    /// Whether it is not known if the driver has the call.
+    is_doubtful: bool,
 }
 
 struct State {
@@ -41,6 +43,10 @@ struct State {
     room: Room,
     /// Those who have room and were turned away for a limit of the driver's.
     turned_away: Vec<Waker>,
+    /// Those who wait for the end.
+    enders: Vec<Waker>,
+    /// Doubtful calls in the table.
+    doubtful: usize,
     /// Whether nothing is accepted any more.
     closed: bool,
     /// Why nothing is heard any more.
@@ -49,6 +55,8 @@ struct State {
 
 /// The calls in flight of a client and its clones.
 pub(crate) struct Engine {
+    /// Before the state, which keeps what calls in flight use: its drop waits for those that may still
+    /// be made.
     backend: Box<dyn Backend>,
     birthmark: Birthmark,
     state: Mutex<State>,
@@ -70,6 +78,8 @@ impl Engine {
                 table: Table::new(),
                 room: Room::new(depth),
                 turned_away: Vec::new(),
+                enders: Vec::new(),
+                doubtful: 0,
                 closed: false,
                 lost: None,
             }),
@@ -119,17 +129,23 @@ impl Engine {
         self.state().room.try_take(calls)
     }
 
-    /// Waits for room for so many calls, in the place that the ticket stands for.
+    /// Waits for room for so many calls, in the place that the ticket stands for. An error says that
+    /// there will be none.
     pub(crate) fn poll_room(
         &self,
         calls: usize,
         ticket: &mut Option<Ticket>,
         context: &Context<'_>,
-    ) -> Poll<()> {
+    ) -> Poll<Result<(), Error>> {
         let mut state = self.state();
+        if let Err(error) = state.check() {
+            // All places in the queue are gone.
+            *ticket = None;
+            return Poll::Ready(Err(error));
+        }
         let Some(place) = *ticket else {
             if state.room.try_take(calls) {
-                return Poll::Ready(());
+                return Poll::Ready(Ok(()));
             }
             *ticket = Some(state.room.enter(calls, context.waker()));
             return Poll::Pending;
@@ -142,7 +158,7 @@ impl Engine {
             return Poll::Pending;
         }
         *ticket = None;
-        Poll::Ready(())
+        Poll::Ready(Ok(()))
     }
 
     /// Gives up a place in the queue for room.
@@ -158,9 +174,13 @@ impl Engine {
         wake(next);
     }
 
-    /// Whoever was turned away for a limit of the driver's is woken when there may be room.
+    /// Whoever was turned away for a limit of the driver's is woken when there may be room. An error
+    /// says that there will be none.
     pub(crate) fn poll_driver_room(&self, context: &Context<'_>) -> Result<(), Error> {
-        self.state().turned_away.push(context.waker().clone());
+        let mut state = self.state();
+        state.check()?;
+        state.turned_away.push(context.waker().clone());
+        drop(state);
         self.backend.await_room()
     }
 
@@ -195,8 +215,10 @@ impl Engine {
         let Some(slot) = state.table.remove(key) else {
             return;
         };
+        state.doubtful -= usize::from(slot.is_doubtful);
         let next = state.room.release(1);
-        let wakers = mem::take(&mut state.turned_away);
+        let mut wakers = mem::take(&mut state.turned_away);
+        wakers.extend(state.enders());
         drop(state);
         let mut panics = Panics::default();
         // May run what belongs to the output: the closing of a descriptor, the drop of a buffer.
@@ -225,7 +247,8 @@ impl Engine {
         Ok(())
     }
 
-    /// From now on nothing is accepted. Whoever waits for room learns it.
+    /// From now on nothing is accepted. Whoever waits for room learns it, and has no place in the
+    /// queue any more.
     pub(crate) fn close(&self) {
         let mut state = self.state();
         state.closed = true;
@@ -237,8 +260,41 @@ impl Engine {
 
     /// Whether nothing is accepted and nothing in flight any more.
     pub(crate) fn is_over(&self) -> bool {
-        let state = self.state();
-        state.closed && state.table.len() == 0
+        self.state().is_over()
+    }
+
+    /// Waits until it is over.
+    pub(crate) fn poll_over(&self, context: &Context<'_>) -> Poll<Result<(), Error>> {
+        if self.is_in_child() {
+            return Poll::Ready(Err(Error::Forked));
+        }
+        let mut state = self.state();
+        if let Some(why) = &state.lost {
+            return Poll::Ready(Err(Error::Lost { why: why.clone() }));
+        }
+        if state.is_over() {
+            return Poll::Ready(Ok(()));
+        }
+        let waker = context.waker();
+        if !state.enders.iter().any(|it| it.will_wake(waker)) {
+            state.enders.push(waker.clone());
+        }
+        Poll::Pending
+    }
+
+    /// It is not known whether the driver has these calls: they keep their places until their
+    /// completions come, and nobody waits for those.
+    fn doubt(&self, keys: &[Key]) {
+        let mut state = self.state();
+        for key in keys {
+            if let Some(slot) = state.table.get_mut(*key) {
+                slot.is_doubtful = true;
+                state.doubtful += 1;
+            }
+        }
+        let enders = state.enders();
+        drop(state);
+        wake(enders);
     }
 
     /// Nothing will be heard of what is in flight. What it refers to is kept for ever.
@@ -247,7 +303,9 @@ impl Engine {
         state.lost.get_or_insert_with(|| why.to_owned());
         // The calls may go on, and use their memory, also where a waker panics here.
         let slots = ManuallyDrop::new(state.table.drain());
-        let wakers = state.wakers();
+        state.doubtful = 0;
+        let mut wakers = state.wakers();
+        wakers.append(&mut state.enders);
         drop(state);
         let mut panics = Panics::default();
         for slot in slots.iter() {
@@ -261,8 +319,11 @@ impl Engine {
         let mut state = self.state();
         state.check()?;
         let keys = (0..flight.len()).map(|call| {
-            let flight = Arc::clone(flight);
-            state.table.insert(Slot { flight, call })
+            state.table.insert(Slot {
+                flight: Arc::clone(flight),
+                call,
+                is_doubtful: false,
+            })
         });
         Ok(keys.collect())
     }
@@ -270,9 +331,11 @@ impl Engine {
     fn remove(&self, keys: &[Key]) {
         let mut state = self.state();
         let slots: Vec<Option<Slot>> = keys.iter().map(|key| state.table.remove(*key)).collect();
+        let enders = state.enders();
         drop(state);
         // Now that no lock is held: with the last of them goes what was submitted.
         drop(slots);
+        wake(enders);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -291,11 +354,24 @@ impl State {
         }
     }
 
-    /// Those of all who wait for room.
+    /// Whether nothing is accepted and nothing in flight any more, as far as anything will be heard of.
+    fn is_over(&self) -> bool {
+        self.closed && self.table.len() == self.doubtful
+    }
+
+    /// Those of all who wait for room, which they do no more.
     fn wakers(&mut self) -> Vec<Waker> {
         let mut wakers = mem::take(&mut self.turned_away);
-        wakers.extend(self.room.wakers());
+        wakers.extend(self.room.drain());
         wakers
+    }
+
+    /// Those of all who wait for the end, where this is it.
+    fn enders(&mut self) -> Vec<Waker> {
+        match self.is_over() {
+            true => mem::take(&mut self.enders),
+            false => Vec::new(),
+        }
     }
 }
 
@@ -323,8 +399,10 @@ impl Launch<'_> {
             let keys = engine.insert(&flight)?;
             self.rest.pop_front();
             if !flight.begin(&keys) {
-                engine.remove(&keys);
-                engine.release_room(flight.len());
+                let mut panics = Panics::default();
+                panics.catch(|| engine.remove(&keys));
+                panics.catch(|| engine.release_room(flight.len()));
+                panics.resume();
                 continue;
             }
             self.sent.push((Arc::clone(&flight), keys.clone()));
@@ -332,8 +410,8 @@ impl Launch<'_> {
                 Ok(()) => {}
                 Err(Unfit::Call(at, errno)) => {
                     self.sent.pop();
-                    engine.remove(&keys);
                     let mut panics = Panics::default();
+                    panics.catch(|| engine.remove(&keys));
                     panics.catch(|| flight.never_made(at, errno));
                     panics.catch(|| engine.release_room(flight.len()));
                     panics.resume();
@@ -359,7 +437,7 @@ impl Launch<'_> {
             }
             let doubt = refused.as_ref().filter(|_| calls > accepted - doubtful);
             if let Some(why) = doubt {
-                // It keeps its place until its completion comes, if ever one does.
+                panics.catch(|| engine.doubt(&keys));
                 panics.catch(|| flight.lost(&why.to_string()));
             }
             if doubt.is_some() || flight.shall_end() {

@@ -102,9 +102,9 @@ impl Room {
         self.next()
     }
 
-    /// Those of all who wait.
-    pub(crate) fn wakers(&self) -> Vec<Waker> {
-        self.queue.iter().map(|it| it.waker.clone()).collect()
+    /// Nobody waits any more. Returns the wakers of those who did.
+    pub(crate) fn drain(&mut self) -> impl Iterator<Item = Waker> + '_ {
+        self.queue.drain(..).map(|it| it.waker)
     }
 
     /// The waker of the one who can be served now.

@@ -89,6 +89,15 @@ impl<T> Table<T> {
         }
     }
 
+    /// The same, to be changed.
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+        let place = self.places.get_mut(key.index as usize)?;
+        match place.generation == key.generation {
+            true => place.entry.as_mut(),
+            false => None,
+        }
+    }
+
     /// Takes the entry of this key out, if it is still there.
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let place = self.places.get_mut(key.index as usize)?;

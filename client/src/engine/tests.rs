@@ -491,6 +491,99 @@ fn what_is_cancelled_while_the_driver_turns_it_away_is_over() {
 }
 
 #[test]
+fn a_shut_down_that_is_dropped_is_in_nobodys_way() {
+    let model = Model::new();
+    let client = model.client(1);
+    let read = client.submit(read(1));
+    assert!(poll(&mut Box::pin(client.shut_down())).is_pending());
+    let mut again = Box::pin(client.shut_down());
+    let woken = poll_to_count(&mut again);
+    model.end(&client, 0, End::CANCELED, 0);
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    ready(&mut again).unwrap();
+    drop(read);
+}
+
+#[test]
+fn a_shut_down_waits_for_nobody_who_waits_for_room() {
+    let model = Model::new();
+    let client = model.client(2);
+    model.behave(Manners::IsFull);
+    let admitted = client.submit(read(1));
+    model.behave(Manners::Accepts);
+    let sent = client.submit(read(1));
+    // None of these is polled again before it is over.
+    let mut waits = client.submit(read(1));
+    let mut batch = client.batch();
+    let part = batch.push(read(1));
+    let mut submitting = Box::pin(batch.submit());
+    let woken = [poll_to_count(&mut waits), poll_to_count(&mut submitting)];
+    let mut shut_down = Box::pin(client.shut_down());
+    assert!(poll(&mut shut_down).is_pending());
+    assert!(woken.iter().all(|it| it.0.load(Ordering::Relaxed) == 1));
+    model.end(&client, 0, End::CANCELED, 0);
+    ready(&mut shut_down).unwrap();
+    for mut future in [waits, admitted] {
+        assert!(matches!(ready(&mut future), Err(Error::ShutDown)));
+    }
+    assert!(matches!(ready(&mut submitting), Err(Error::ShutDown)));
+    drop((sent, part));
+    assert!(client.handle.engine.try_take_room(2), "all is there again");
+}
+
+#[test]
+fn a_shut_down_learns_that_what_it_waits_for_is_taken_back() {
+    let model = Model::new();
+    let client = model.client(1);
+    let shut_down = Arc::new(Mutex::new(Box::pin({
+        let client = client.clone();
+        async move { client.shut_down().await }
+    })));
+    let woken = Arc::new(Mutex::new(None));
+    model.meanwhile({
+        let (shut_down, woken) = (Arc::clone(&shut_down), Arc::clone(&woken));
+        move || *woken.lock().unwrap() = Some(poll_to_count(&mut *shut_down.lock().unwrap()))
+    });
+    model.behave(Manners::IsFull);
+    let mut read = client.submit(read(1));
+    let woken = woken.lock().unwrap().take().expect("it was submitted");
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    ready(&mut *shut_down.lock().unwrap()).unwrap();
+    assert!(matches!(ready(&mut read), Err(Error::ShutDown)));
+}
+
+#[test]
+#[cfg_attr(miri, ignore = "what it keeps for ever is a leak to Miri")]
+fn a_shut_down_ends_where_the_way_is_lost() {
+    let model = Model::new();
+    let client = model.client(1);
+    let read = client.submit(read(1));
+    let mut shut_down = Box::pin(client.shut_down());
+    let woken = poll_to_count(&mut shut_down);
+    client.handle.engine.lose("a test");
+    assert_eq!(woken.0.load(Ordering::Relaxed), 1);
+    assert!(matches!(ready(&mut shut_down), Err(Error::Lost { .. })));
+    drop(read);
+}
+
+#[test]
+fn a_shut_down_does_not_wait_for_what_may_never_come() {
+    let model = Model::new();
+    let client = model.client(2);
+    let sent = client.submit(read(1));
+    model.behave(Manners::Doubts);
+    let doubtful = client.submit(read(1));
+    let mut shut_down = Box::pin(client.shut_down());
+    assert!(poll(&mut shut_down).is_pending());
+    model.end(&client, 0, End::CANCELED, 0);
+    ready(&mut shut_down).unwrap();
+    // It comes all the same.
+    model.end(&client, 0, End::CANCELED, 0);
+    assert!(client.handle.engine.is_over());
+    drop((sent, doubtful));
+}
+
+#[test]
 fn a_chain_is_over_with_its_last_call() {
     let model = Model::new();
     let client = model.client(4);

@@ -44,8 +44,9 @@ use crate::{
 /// over, and a descriptor that nobody took is closed. [`shut_down`](Self::shut_down) waits for
 /// that.
 ///
-/// After a fork the client belongs to the parent: in the child, submitting answers
-/// [`Error::Forked`], and what a future of the parent holds stays as it is.
+/// After a fork the client belongs to the parent: in the child, submitting and
+/// [processing](Completions::process) answer [`Error::Forked`], and what a future of the parent holds
+/// stays as it is.
 #[derive(Clone)]
 pub struct Client {
     pub(crate) handle: Arc<Handle>,
@@ -179,7 +180,7 @@ impl Client {
     }
 
     /// Calls in flight, those of dropped futures included. Of the calls of a chain, those that have
-    /// not ended.
+    /// not ended. In a child process that is none: they are its parent's.
     pub fn in_flight(&self) -> usize {
         self.engine().in_flight()
     }
@@ -233,12 +234,10 @@ impl Client {
 
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut debug = f.debug_struct("Client");
-        debug.field("driver", &self.driver());
-        if !self.engine().is_in_child() {
-            debug.field("in_flight", &self.in_flight());
-        }
-        debug.finish_non_exhaustive()
+        f.debug_struct("Client")
+            .field("driver", &self.driver())
+            .field("in_flight", &self.in_flight())
+            .finish_non_exhaustive()
     }
 }
 

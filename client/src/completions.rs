@@ -71,8 +71,13 @@ impl Completions {
     /// # Errors
     ///
     /// [`Error::Io`] and others where the way to the module failed: everything in flight then ends
-    /// with [`Error::Lost`], and it is over.
+    /// with [`Error::Lost`], and it is over. [`Error::Forked`] in a child, which takes nothing away from
+    /// its parent.
     pub fn process(&mut self) -> Result<Progress, Error> {
+        if self.engine.is_in_child() {
+            self.is_over = true;
+            return Err(Error::Forked);
+        }
         if !self.is_over {
             let processed = self.engine.backend().process(&self.engine);
             processed.map_err(|error| self.lose(error))?;
@@ -117,6 +122,9 @@ impl Completions {
     pub async fn on_tokio(self) -> Result<(), Error> {
         use tokio::io::{unix::AsyncFd, Interest};
 
+        if self.engine.is_in_child() {
+            return Err(Error::Forked);
+        }
         // SAFETY: the descriptor stays the same, and open, whatever is processed.
         let ready = unsafe { AsyncFd::register_with_interest(self, Interest::READABLE) };
         let mut ready = ready.map_err(failed("registering a descriptor"))?;
@@ -137,6 +145,9 @@ impl Completions {
     /// As [`process`](Self::process).
     #[cfg(feature = "smol")]
     pub async fn on_smol(self) -> Result<(), Error> {
+        if self.engine.is_in_child() {
+            return Err(Error::Forked);
+        }
         // It is non-blocking by nature: nobody reads from it.
         let ready = async_io::Async::new_nonblocking(self);
         let mut ready = ready.map_err(failed("registering a descriptor"))?;

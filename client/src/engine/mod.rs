@@ -59,6 +59,7 @@ pub(crate) struct Engine {
     /// be made.
     backend: Box<dyn Backend>,
     birthmark: Birthmark,
+    depth: usize,
     state: Mutex<State>,
 }
 
@@ -74,6 +75,7 @@ impl Engine {
         Ok(Self {
             backend,
             birthmark: Birthmark::new()?,
+            depth,
             state: Mutex::new(State {
                 table: Table::new(),
                 room: Room::new(depth),
@@ -96,12 +98,15 @@ impl Engine {
 
     /// Most calls in flight.
     pub(crate) fn depth(&self) -> usize {
-        self.state().room.capacity()
+        self.depth
     }
 
-    /// Calls in flight.
+    /// Calls in flight; none in a child.
     pub(crate) fn in_flight(&self) -> usize {
-        self.state().table.len()
+        match self.is_in_child() {
+            true => 0,
+            false => self.state().table.len(),
+        }
     }
 
     /// Whether this is a child of the process that the engine belongs to. Nothing of it may be
@@ -115,9 +120,8 @@ impl Engine {
         if self.is_in_child() {
             return Err(Error::Forked);
         }
-        let state = self.state();
-        state.check()?;
-        let limit = state.room.capacity();
+        self.state().check()?;
+        let limit = self.depth;
         match calls <= limit {
             true => Ok(()),
             false => Err(Error::ChainTooLong { calls, limit }),

@@ -39,10 +39,6 @@ impl Room {
         }
     }
 
-    pub(crate) const fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// Takes room for so many calls, where there is some and nobody waits for it.
     pub(crate) fn try_take(&mut self, need: usize) -> bool {
         let granted = self.queue.is_empty() && need <= self.free;

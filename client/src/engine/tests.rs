@@ -751,6 +751,31 @@ fn what_a_waker_owns_is_dropped_without_a_lock() {
     });
 }
 
+#[test]
+#[cfg_attr(miri, ignore = "Miri does not fork")]
+fn a_child_takes_no_lock() {
+    let client = Model::new().client(3);
+    // Another thread may hold it when the child is made.
+    let state = client.handle.engine.state();
+    // SAFETY: the child looks at memory and ends; where it waits for the lock, a signal ends it.
+    match unsafe { libc::fork() } {
+        0 => {
+            // SAFETY: it only sets a timer of the child.
+            unsafe { libc::alarm(60) };
+            let is_right = (client.depth(), client.in_flight()) == (3, 0);
+            // SAFETY: it ends the child.
+            unsafe { libc::_exit(i32::from(!is_right)) }
+        }
+        child => {
+            let mut status = -1;
+            // SAFETY: the status is a local variable.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            assert_eq!(status, 0, "the child");
+        }
+    }
+    drop(state);
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Submit,

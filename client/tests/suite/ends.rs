@@ -4,7 +4,11 @@
 
 use std::{future::Future, task::Context, task::Waker, thread};
 
-use nlcall::{op, Client, Driver, Error};
+use nlcall::{
+    op,
+    rustix::event::{poll, PollFd, PollFlags},
+    Client, Driver, Error,
+};
 use pollster::block_on;
 
 use super::{
@@ -22,6 +26,7 @@ pub const TESTS: &[Test] = tests![
     completions_are_processed_by_whom_they_were_given_to,
     completions_that_are_dropped_are_processed_all_the_same,
     a_child_cannot_use_the_client_of_its_parent,
+    a_child_takes_no_completion_of_its_parent,
 ];
 
 fn a_future_outlives_its_client(driver: Driver) {
@@ -182,4 +187,35 @@ fn a_child_cannot_use_the_client_of_its_parent(driver: Driver) {
     }
     pipe.put(b"x");
     assert_eq!(block_on(read).expect("accepted"), (Ok(1), b"x".to_vec()));
+}
+
+fn a_child_takes_no_completion_of_its_parent(driver: Driver) {
+    let (client, mut completions) = Client::builder()
+        .driver(driver)
+        .open_manual()
+        .expect("a client");
+    let pipe = Pipe::new();
+    pipe.put(b"x");
+    let read = client.submit(pipe.read(vec![0; 1]));
+    let mut fds = [PollFd::new(&completions, PollFlags::IN)];
+    poll(&mut fds, None).expect("the completion is there");
+    // SAFETY: the child only looks at what is refused, and ends.
+    match unsafe { libc::fork() } {
+        0 => {
+            let is_refused = matches!(completions.process(), Err(Error::Forked));
+            // SAFETY: it ends the child.
+            unsafe { libc::_exit(if is_refused { 0 } else { 1 }) }
+        }
+        child => {
+            let mut status = -1;
+            // SAFETY: the status is a local variable.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            assert_eq!(status, 0, "the child");
+        }
+    }
+    let processing = thread::spawn(move || completions.run());
+    assert_eq!(block_on(read).expect("accepted"), (Ok(1), b"x".to_vec()));
+    drop(client);
+    let run = processing.join().expect("no panic");
+    run.expect("the way to the driver is there");
 }

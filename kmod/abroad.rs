@@ -88,9 +88,8 @@ impl Session {
             let Some(there) = self.inner().lock().abroad_at(at) else {
                 continue;
             };
-            let is_old = !there.is_open()
-                || there.owner().is(target.process.as_ptr())
-                || there.owner().is_gone();
+            let has_changed = there.owner().is(target.process.as_ptr()) && !there.is_in(target);
+            let is_old = has_changed || !there.is_open() || there.owner().is_gone();
             if !is_old || !there.end_unused() {
                 continue;
             }

@@ -107,7 +107,7 @@ const HARMLESS: &[&str] = &[
     "find_get_pid",
     "get_task_cred",
     "kfree",
-    "mmput",
+    "mmput_async",
     "module_put",
     "pid_task",
     "pid_vnr",
@@ -158,6 +158,7 @@ const HARMLESS: &[&str] = &[
     // Of a signal that says nothing but its number, the number comes without memory.
     "kill_pid",
     "dequeue_signal",
+    "sigprocmask",
     // What a call or a return from one does of itself, as for a plain system call.
     "__SCT__nlcall_audit_entry",
     "__SCT__nlcall_audit_exit",

@@ -73,6 +73,7 @@ const CANNOT_KILL: &[(&str, &str)] = &[
     ),
     ("nlcall_find -> register_kprobe", LOADING),
     ("nlcall_init -> alloc_workqueue_noprof", LOADING),
+    ("nlcall_init -> alloc_workqueue_noprof #2", LOADING),
     ("nlcall_init -> tracepoint_probe_register", LOADING),
     ("nlcall_init -> tracepoint_probe_register #2", LOADING),
     ("nlcall_farewell -> __SCT__nlcall_switch", FAREWELL),

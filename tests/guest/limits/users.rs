@@ -245,10 +245,7 @@ fn the_limit_of_bytes_of_inline_calls_is_named() {
         let relocs = [Reloc::default(); 500];
         message.attribute(submit::RELOC, relocs.as_bytes());
         let answer = socket.request(message);
-        assert!(
-            answer.is_rejection(libc::EBUSY, "4008 bytes"),
-            "{answer:?}"
-        );
+        assert!(answer.is_rejection(libc::EBUSY, "4008 bytes"), "{answer:?}");
         // Each message gives back what it took.
         let few = inline(calls::getpid(), CALLS);
         for _ in 0..100 {

@@ -235,7 +235,10 @@ fn sessions_of_a_socket_are_waited_for_together() {
     }
     for place in &everywhere {
         let answer = submit(&mut socket, place, &reads);
-        assert!(answer.is_rejection(libc::EAGAIN, "max_in_flight"), "{answer:?}");
+        assert!(
+            answer.is_rejection(libc::EAGAIN, "max_in_flight"),
+            "{answer:?}"
+        );
     }
     assert!(!is_writable(&socket));
     end_reads(&mut socket, &pipe, 2 * PLACES);

@@ -280,7 +280,8 @@ fn results_that_find_no_array_find_none_later() {
         };
         let file = tempfile::tempfile().expect("a file");
         file.set_len(4096).expect("the file has a length");
-        file.write_all_at(head.as_bytes(), 0).expect("it is written");
+        file.write_all_at(head.as_bytes(), 0)
+            .expect("it is written");
         let (place, length) = (|| calls::Arg::from(page), || calls::Arg::from(4096));
         let unmap = || call(libc::SYS_munmap, &[place(), length()]);
         assert_eq!(calls::plainly(&unmap()), 0);
@@ -300,7 +301,9 @@ fn results_that_find_no_array_find_none_later() {
             calls::getpid(),
             unmap(),
         ];
-        let batch = (0..).zip(inline(batch)).map(|(name, call)| call.user_data(name));
+        let batch = (0..)
+            .zip(inline(batch))
+            .map(|(name, call)| call.user_data(name));
         let answer = socket.submit_into(batch, page.address());
         assert_eq!(answer.errno, 0, "{answer:?}");
         let completions = socket.completions(4);

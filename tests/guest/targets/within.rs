@@ -129,7 +129,12 @@ fn a_call_has_the_files_that_the_target_has_now() {
     assert_eq!(link, PathBuf::from("anon_inode:[eventfd]"));
     let mut data = Data::new();
     let path = data.put_c_str(c"self/stat").address();
-    let opened = make(&session, &there, data, &[call(libc::SYS_open, &[path, 0.into()])]);
+    let opened = make(
+        &session,
+        &there,
+        data,
+        &[call(libc::SYS_open, &[path, 0.into()])],
+    );
     opened[0].result().expect("it is in its directory");
     pipe.fill(b"x");
     assert_eq!(session.wait().expect("a completion").user_data, 77);

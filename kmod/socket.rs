@@ -223,7 +223,7 @@ impl Sock {
     /// `skb` is the message that a netlink handler is handling.
     pub unsafe fn of_sender(skb: *mut bindings::sk_buff) -> Result<Self> {
         // SAFETY: By the caller's promise.
-        let sk = NonNull::new(unsafe { control(skb) }.sk).ok_or(ENOTSOCK)?;
+        let sk = NonNull::new(unsafe { control(skb) }.sk).ok_or(EINVAL)?;
         // INVARIANT: The reference is taken below.
         let held = pin_init!(Held {
             sk,

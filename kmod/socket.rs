@@ -224,15 +224,15 @@ impl Sock {
     pub unsafe fn of_sender(skb: *mut bindings::sk_buff) -> Result<Self> {
         // SAFETY: By the caller's promise.
         let sk = NonNull::new(unsafe { control(skb) }.sk).ok_or(EINVAL)?;
-        // INVARIANT: The reference is taken below.
+        // INVARIANT: The reference is taken below, where there was memory, before anybody drops it.
         let held = pin_init!(Held {
             sk,
             fills <- new_spinlock_irq!(0),
         });
-        // SAFETY: The sender is inside `sendmsg` and holds its socket. Where there is no memory, the
-        // structure is dropped, and gives it back.
+        let held = Arc::pin_init(held, GFP_KERNEL_ACCOUNT)?;
+        // SAFETY: The sender is inside `sendmsg` and holds its socket.
         unsafe { shim::ffi::nlcall_sock_get(sk.as_ptr()) };
-        Ok(Self(Arc::pin_init(held, GFP_KERNEL_ACCOUNT)?))
+        Ok(Self(held))
     }
 
     fn as_ptr(&self) -> *mut bindings::sock {

@@ -239,7 +239,12 @@ fn the_session_cannot_be_closed() {
                   for fd in range(3, 1100):\n    try: os.close(fd); print('closed', fd)\n    except OSError: pass\n\
                   os.execvp('cat', ['cat', '/etc/hostname'])\n";
     let output = nlcall(&["run", "-c", "--", "python3", "-c", script]);
-    assert!(output.status.success(), "{}", text(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{}: {}",
+        output.status,
+        text(&output.stderr)
+    );
     assert_eq!(text(&output.stdout).lines().count(), 1);
     const NATIVE: [&str; 6] = [
         "execve",

@@ -48,6 +48,8 @@ const NO_MODULE: u8 = 69;
 const MANY_BYTES: u64 = 5 << 30;
 /// What it writes, over and over. Its length divides no buffer's.
 const LINE: &[u8] = b"nlcall\n";
+/// How often programs replace each other. Stale code shows in the second round.
+const PROGRAM_ROUNDS: u32 = 2;
 /// Time for one command in a stock kernel, and for the one that writes all those.
 const LIMIT: Duration = Duration::from_secs(60);
 const LONG_LIMIT: Duration = Duration::from_secs(3600);
@@ -67,6 +69,13 @@ pub fn run(sandbox: &Sandbox, full: bool) -> Result<Tally> {
         tally += check(
             "vm: everything that the debug kernel is for is switched on",
             checkers_are_on(sandbox),
+        );
+    }
+    // The stock kernel zeroes its pages of its own accord.
+    if sandbox.is_debug() {
+        tally += check(
+            "vm: programs run that are read into pages where others were",
+            programs_replace_programs(sandbox),
         );
     }
     // What follows is a matter of this program and takes long: once, with a stock kernel.
@@ -196,6 +205,30 @@ fn checkers_are_on(sandbox: &Sandbox) -> Result<()> {
         )
     };
     let ran = ran(sandbox, &options, Vec::new());
+    let stderr = String::from_utf8_lossy(&ran.stderr).into_owned();
+    let status = ran.status?;
+    ensure!(status == 0, "the status is {status}: {stderr}");
+    Ok(())
+}
+
+/// Each program is read from the shared folder anew, into memory that held another one's code a
+/// moment before.
+fn programs_replace_programs(sandbox: &Sandbox) -> Result<()> {
+    let script = format!(
+        "set -e
+         for round in $(seq {PROGRAM_ROUNDS}); do
+             python3 -m unittest -q test.test_json.test_scanstring 2>/dev/null
+             git --version
+             perl -e 'use POSIX; print floor(1.5)'
+             openssl version
+             sort /etc/passwd
+             gcc-14 --version
+             xz -c /usr/bin/perl
+             bash -c 'echo a | sed s/a/b/ | grep b'
+             echo 3 > /proc/sys/vm/drop_caches
+         done > /dev/null"
+    );
+    let ran = ran(sandbox, &shell(sandbox, &script), Vec::new());
     let stderr = String::from_utf8_lossy(&ran.stderr).into_owned();
     let status = ran.status?;
     ensure!(status == 0, "the status is {status}: {stderr}");

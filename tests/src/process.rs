@@ -207,9 +207,13 @@ pub fn in_a_child(body: impl FnOnce()) {
 ///
 /// Panics where this process has more threads than one, workers aside.
 pub fn fork_unwatched(body: impl FnOnce() -> Infallible) -> Pid {
-    let threads = threads::of_this_process();
-    let own = threads.iter().filter(|thread| !thread.is_worker()).count();
-    assert_eq!(own, 1, "only a process of one thread may fork");
+    // A thread that was joined is listed for a moment more: the kernel wakes who waits for it before
+    // it takes it off the list.
+    let is_alone = patience::holds_eventually(|| {
+        let threads = threads::of_this_process();
+        threads.iter().filter(|thread| !thread.is_worker()).count() == 1
+    });
+    assert!(is_alone, "only a process of one thread may fork");
     // SAFETY: there is no other thread that could hold a lock which the child needs; workers
     // never enter user mode.
     match unsafe { fork() }.expect("fork works") {
